@@ -1,0 +1,116 @@
+//! What was observed about one request, for whoever counts, logs and explains.
+
+use std::time::Duration;
+
+use crate::moment::Moment;
+use crate::plan::KeyId;
+
+/// How the serving key relates to the session: the value of `x-lb-affinity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Affinity {
+    /// The session's home served.
+    Home,
+    /// A session not seen before (or forgotten); this is its home now.
+    New,
+    /// The home cannot serve right now; the pin stays.
+    Borrowed,
+    /// The home is gone (key refused or removed); this is the new one.
+    Moved,
+    /// No session: the keys take turns.
+    None,
+}
+
+impl Affinity {
+    /// As written in `x-lb-affinity` and the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::New => "new",
+            Self::Borrowed => "borrowed",
+            Self::Moved => "moved",
+            Self::None => "none",
+        }
+    }
+}
+
+/// A session: one agent conversation, however it was recognised. 128 bits, so that two
+/// conversations never collide by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u128);
+
+impl SessionId {
+    /// The first eight hexadecimal digits, enough to tell sessions apart in a log.
+    pub fn short(self) -> String {
+        format!("{:08x}", self.0 >> 96)
+    }
+}
+
+/// Tokens as the provider counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The whole prompt, cached part included.
+    pub prompt: u64,
+    /// The part of the prompt that came from the provider's cache.
+    pub cached: u64,
+    /// What was generated.
+    pub output: u64,
+}
+
+/// How one request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The whole answer was relayed.
+    Complete,
+    /// The client left first.
+    ClientLeft,
+    /// The upstream broke off, or fell silent, after the answer had begun.
+    Cut,
+    /// We answered ourselves; the code is that of `x-lb-error`.
+    Own(&'static str),
+}
+
+/// One attempt with one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The key that was used.
+    pub key: KeyId,
+    /// The status of the answer; `None` if there was none.
+    pub status: Option<u16>,
+}
+
+/// Everything observed about one request, sent once when it has ended.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// When its head had been read.
+    pub began: Moment,
+    /// From then until the first byte of the answer was handed on.
+    pub first_byte: Duration,
+    /// From then until it ended.
+    pub took: Duration,
+    /// The method, upper case.
+    pub method: http::Method,
+    /// The path without query (a query may hold a credential).
+    pub path: String,
+    /// The pool's name; empty for the default pool.
+    pub pool: String,
+    /// The status the client got; 0 if it left before.
+    pub status: u16,
+    /// The model named in the request, if it was read.
+    pub model: Option<String>,
+    /// The conversation.
+    pub session: Option<SessionId>,
+    /// Which rule recognised it.
+    pub rule: Option<&'static str>,
+    /// How the serving key relates to it.
+    pub affinity: Affinity,
+    /// What was tried, in order; the last one's answer was relayed, if any was.
+    pub attempts: Vec<Attempt>,
+    /// Tokens, where the answer stated them.
+    pub usage: Option<Usage>,
+    /// Bytes of the request body.
+    pub request_bytes: u64,
+    /// Bytes of the answer body handed on.
+    pub response_bytes: u64,
+    /// How it ended.
+    pub ending: Ending,
+}

@@ -1,0 +1,121 @@
+//! Which API family a request speaks, and whether it may be sent twice.
+
+use http::Method;
+
+/// How one API family writes requests and errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// OpenAI chat completions and everything shaped like it (embeddings, models, …).
+    OpenAi,
+    /// OpenAI responses.
+    Responses,
+    /// Anthropic messages.
+    Anthropic,
+    /// Google `generateContent`.
+    Gemini,
+}
+
+/// What a request's path says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// How its errors must be written.
+    pub dialect: Dialect,
+    /// Whether it only generates: nothing but tokens is spent if it is sent twice.
+    pub generates: bool,
+}
+
+/// Ends of paths that generate, by dialect. What comes before differs from provider to provider
+/// (`/v1`, `/api/coding/paas/v4`, `/openai/deployments/x`), so it does not count.
+const GENERATING: &[(&str, Dialect)] = &[
+    ("/chat/completions", Dialect::OpenAi),
+    ("/completions", Dialect::OpenAi),
+    ("/embeddings", Dialect::OpenAi),
+    ("/responses", Dialect::Responses),
+    ("/messages", Dialect::Anthropic),
+    ("/messages/count_tokens", Dialect::Anthropic),
+    (":generateContent", Dialect::Gemini),
+    (":streamGenerateContent", Dialect::Gemini),
+    (":countTokens", Dialect::Gemini),
+    (":embedContent", Dialect::Gemini),
+    (":batchEmbedContents", Dialect::Gemini),
+];
+
+impl Endpoint {
+    /// Reads method and path. `anthropic` says whether the client sent `anthropic-version`, which
+    /// is all that tells its `/v1/models` or `/v1/files` from OpenAI's.
+    pub fn of(method: &Method, path: &str, anthropic: bool) -> Self {
+        let path = path.trim_end_matches('/');
+        if let Some((_, dialect)) = GENERATING
+            .iter()
+            .find(|(ending, _)| path.ends_with(ending) && !is_assistants_thread(path))
+        {
+            return Self {
+                dialect: *dialect,
+                generates: *method == Method::POST,
+            };
+        }
+        let dialect = if anthropic {
+            Dialect::Anthropic
+        } else if path.contains("/v1beta/") && !path.contains("/openai/") {
+            Dialect::Gemini
+        } else {
+            Dialect::OpenAi
+        };
+        Self {
+            dialect,
+            generates: false,
+        }
+    }
+
+    /// Whether it may be sent again after its body went out and no answer proves that nothing
+    /// happened. `background` is what the body said: a background response is a stored job.
+    pub fn repeatable(self, method: &Method, background: bool) -> bool {
+        method.is_safe() || (self.generates && !background)
+    }
+}
+
+/// `POST /threads/{id}/messages` of OpenAI's assistants appends to a stored thread.
+fn is_assistants_thread(path: &str) -> bool {
+    path.contains("/threads/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn post(path: &str) -> Endpoint {
+        Endpoint::of(&Method::POST, path, false)
+    }
+
+    #[test]
+    fn the_end_of_the_path_names_the_dialect() {
+        assert_eq!(post("/api/coding/paas/v4/chat/completions").dialect, Dialect::OpenAi);
+        assert_eq!(post("/v1/responses").dialect, Dialect::Responses);
+        assert_eq!(post("/api/anthropic/v1/messages").dialect, Dialect::Anthropic);
+        assert_eq!(
+            post("/v1beta/models/gemini-3:streamGenerateContent").dialect,
+            Dialect::Gemini
+        );
+        assert_eq!(Endpoint::of(&Method::GET, "/v1/models", true).dialect, Dialect::Anthropic);
+        assert_eq!(Endpoint::of(&Method::GET, "/v1/models", false).dialect, Dialect::OpenAi);
+    }
+
+    #[test]
+    fn only_generating_posts_and_safe_methods_are_repeatable() {
+        let repeatable = |method: Method, path: &str, background: bool| {
+            Endpoint::of(&method, path, false).repeatable(&method, background)
+        };
+        assert!(repeatable(Method::POST, "/v1/chat/completions", false));
+        assert!(repeatable(Method::POST, "/v1/embeddings", false));
+        assert!(repeatable(Method::POST, "/v1/messages/count_tokens", false));
+        assert!(repeatable(Method::GET, "/v1/files", false));
+        assert!(repeatable(Method::HEAD, "/", false));
+        assert!(!repeatable(Method::POST, "/v1/responses", true));
+        assert!(!repeatable(Method::POST, "/v1/files", false));
+        assert!(!repeatable(Method::POST, "/v1/batches", false));
+        assert!(!repeatable(Method::POST, "/v1/messages/batches", false));
+        assert!(!repeatable(Method::POST, "/v1/threads/t1/messages", false));
+        assert!(!repeatable(Method::DELETE, "/v1/responses/r1", false));
+        assert!(!repeatable(Method::PUT, "/v1/chat/completions", false));
+    }
+}
