@@ -97,10 +97,23 @@ pub struct Key {
     pub secret: Secret,
     /// Where it is sent: the pool's target unless it has one of its own.
     pub target: Arc<Target>,
+    /// The outgoing HTTP proxy on the way to that target, if the environment names one.
+    pub via: Option<Arc<Via>>,
     /// What its limits are counted against.
     pub account: AccountId,
     /// Its share of the sessions relative to the others; at least 1.
     pub weight: u32,
+}
+
+/// An outgoing HTTP proxy (`HTTPS_PROXY`) between us and a target.
+#[derive(Clone, Debug)]
+pub struct Via {
+    /// Its host, without brackets round an IPv6 address.
+    pub host: String,
+    /// Its TCP port.
+    pub port: u16,
+    /// The value of `Proxy-Authorization`, if it wants one.
+    pub authorization: Option<Secret>,
 }
 
 /// Keys that may serve the same requests.
@@ -241,7 +254,8 @@ fn names_this_machine(host: &str, bound: &[IpAddr]) -> bool {
     match host.parse::<IpAddr>() {
         Ok(ip) => ip.is_loopback() || ip.is_unspecified() || bound.contains(&ip),
         Err(_) => {
-            host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost")
+            host.eq_ignore_ascii_case("localhost")
+                || host.to_ascii_lowercase().ends_with(".localhost")
         }
     }
 }
@@ -266,6 +280,7 @@ mod tests {
                 label: "key-1".into(),
                 secret,
                 target,
+                via: None,
                 account: AccountId::of_key(id),
                 weight: 1,
             }],
@@ -299,7 +314,10 @@ mod tests {
             Some(pool("", "https://default.example")),
             vec![pool("zai", "https://api.z.ai")],
         );
-        let route = |path: &'static str| plan.route(path).map(|(pool, rest)| (pool.name.as_str(), rest));
+        let route = |path: &'static str| {
+            plan.route(path)
+                .map(|(pool, rest)| (pool.name.as_str(), rest))
+        };
         assert_eq!(route("/zai/v1/models"), Some(("zai", "/v1/models")));
         assert_eq!(route("/zai"), Some(("zai", "/")));
         assert_eq!(route("/zaire/v1"), Some(("", "/zaire/v1")));
@@ -327,6 +345,9 @@ mod tests {
         }
         let plan = plan(Some(pool("", "http://10.0.0.7:4577")), Vec::new());
         assert!(plan.target_at_self(4577, &[]).is_none());
-        assert!(plan.target_at_self(4577, &["10.0.0.7".parse().unwrap()]).is_some());
+        assert!(
+            plan.target_at_self(4577, &["10.0.0.7".parse().unwrap()])
+                .is_some()
+        );
     }
 }

@@ -113,7 +113,8 @@ impl Target {
         query: Option<&str>,
     ) -> Result<PathAndQuery, http::uri::InvalidUri> {
         let kept = self.base.len() - self.overlap(path);
-        let mut joined = String::with_capacity(kept + path.len() + query.map_or(0, |q| q.len() + 1));
+        let mut joined =
+            String::with_capacity(kept + path.len() + query.map_or(0, |q| q.len() + 1));
         joined.push_str(self.base.get(..kept).unwrap_or_default());
         joined.push_str(path);
         if let Some(query) = query {
@@ -190,7 +191,10 @@ mod tests {
 
     #[test]
     fn only_whole_segments_overlap() {
-        assert_eq!(joined("https://h/api/v1", "/v1beta/models"), "/api/v1/v1beta/models");
+        assert_eq!(
+            joined("https://h/api/v1", "/v1beta/models"),
+            "/api/v1/v1beta/models"
+        );
         assert_eq!(joined("https://h/api/v1", "/v1"), "/api/v1");
         assert_eq!(joined("https://h/v1/v1", "/v1/x"), "/v1/v1/x");
         assert_eq!(joined("https://h/a/b/a/b", "/a/b/c"), "/a/b/a/b/c");
@@ -204,21 +208,32 @@ mod tests {
 
     #[test]
     fn a_path_that_looks_like_a_host_stays_a_path() {
-        assert_eq!(joined("https://h", "//evil.example/v1"), "//evil.example/v1");
-        assert_eq!(joined("https://h/api", "//evil.example/v1"), "/api//evil.example/v1");
+        assert_eq!(
+            joined("https://h", "//evil.example/v1"),
+            "//evil.example/v1"
+        );
+        assert_eq!(
+            joined("https://h/api", "//evil.example/v1"),
+            "/api//evil.example/v1"
+        );
     }
 
     #[test]
     fn the_query_is_kept_as_it_came() {
         let target = Target::parse("https://h/v1").unwrap();
-        let uri = target.join("/messages", Some("beta=true&x=%20a+b")).unwrap();
+        let uri = target
+            .join("/messages", Some("beta=true&x=%20a+b"))
+            .unwrap();
         assert_eq!(uri.as_str(), "/v1/messages?beta=true&x=%20a+b");
     }
 
     #[test]
     fn ports_and_ipv6_hosts_are_read() {
         let target = Target::parse("http://[::1]:8080/v1/").unwrap();
-        assert_eq!((target.host(), target.port(), target.tls()), ("::1", 8080, false));
+        assert_eq!(
+            (target.host(), target.port(), target.tls()),
+            ("::1", 8080, false)
+        );
         assert_eq!(target.base(), "/v1");
         assert_eq!(Target::parse("https://h").unwrap().port(), 443);
         assert_eq!(Target::parse("http://h").unwrap().port(), 80);
@@ -229,9 +244,18 @@ mod tests {
         let error = Target::parse("https://me:hunter2@h/v1").unwrap_err();
         assert!(matches!(error, TargetError::Credentials(_)));
         assert!(!error.to_string().contains("hunter2"));
-        assert!(matches!(Target::parse("api.openai.com"), Err(TargetError::NotAUrl(_))));
-        assert!(matches!(Target::parse("ftp://h"), Err(TargetError::Scheme(_))));
-        assert!(matches!(Target::parse("https://h/v1?x=1"), Err(TargetError::Query(_))));
+        assert!(matches!(
+            Target::parse("api.openai.com"),
+            Err(TargetError::NotAUrl(_))
+        ));
+        assert!(matches!(
+            Target::parse("ftp://h"),
+            Err(TargetError::Scheme(_))
+        ));
+        assert!(matches!(
+            Target::parse("https://h/v1?x=1"),
+            Err(TargetError::Query(_))
+        ));
         assert!(matches!(Target::parse(""), Err(TargetError::NotAUrl(_))));
     }
 }

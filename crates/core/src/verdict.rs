@@ -41,7 +41,9 @@ impl Verdict {
     pub const fn elsewhere(self) -> Elsewhere {
         match self {
             Self::Served | Self::ClientFault => Elsewhere::No,
-            Self::KeyRefused | Self::CreditExhausted | Self::Throttled { .. } => Elsewhere::EachOnce,
+            Self::KeyRefused | Self::CreditExhausted | Self::Throttled { .. } => {
+                Elsewhere::EachOnce
+            }
             Self::ServerFault | Self::Unreachable => Elsewhere::Few,
         }
     }

@@ -1,6 +1,8 @@
 //! Credentials on the wire: which carriers a client used, how all of them are removed, how one is set.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{
+    AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION,
+};
 
 use super::dialect::Dialect;
 
@@ -145,7 +147,12 @@ pub fn strip(headers: &mut HeaderMap, query: Option<&str>) -> Brought {
             brought.add(kind);
         }
     }
-    for name in [COOKIE, PROXY_AUTHORIZATION, OPENAI_ORGANIZATION, OPENAI_PROJECT] {
+    for name in [
+        COOKIE,
+        PROXY_AUTHORIZATION,
+        OPENAI_ORGANIZATION,
+        OPENAI_PROJECT,
+    ] {
         headers.remove(name);
     }
     if query.is_some_and(|query| query.split('&').any(is_key_pair)) {
@@ -199,7 +206,10 @@ mod tests {
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in pairs {
-            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
         map
     }
@@ -226,7 +236,10 @@ mod tests {
     #[test]
     fn the_query_loses_its_key_and_nothing_else() {
         let query = |text| upstream_query(Some(text), CredentialKind::Bearer, "s");
-        assert_eq!(query("alt=sse&key=abc&x=%20a+b"), Some("alt=sse&x=%20a+b".into()));
+        assert_eq!(
+            query("alt=sse&key=abc&x=%20a+b"),
+            Some("alt=sse&x=%20a+b".into())
+        );
         assert_eq!(query("monkey=1&keys=2"), Some("monkey=1&keys=2".into()));
         assert_eq!(query("key=abc"), None);
         assert_eq!(query("key"), None);
@@ -243,7 +256,10 @@ mod tests {
         let brought = |pairs: &[(&'static str, &'static str)]| strip(&mut headers(pairs), None);
         let both = brought(&[("authorization", "Bearer a"), ("x-api-key", "b")]);
         let none = Brought::default();
-        assert_eq!(Kind::choose(Some(Kind::ApiKey), both, Dialect::OpenAi), Kind::ApiKey);
+        assert_eq!(
+            Kind::choose(Some(Kind::ApiKey), both, Dialect::OpenAi),
+            Kind::ApiKey
+        );
         assert_eq!(Kind::choose(None, both, Dialect::Anthropic), Kind::XApiKey);
         assert_eq!(Kind::choose(None, both, Dialect::OpenAi), Kind::Bearer);
         let bearer = brought(&[("authorization", "Bearer a")]);

@@ -89,15 +89,27 @@ mod tests {
 
     #[test]
     fn the_end_of_the_path_names_the_dialect() {
-        assert_eq!(post("/api/coding/paas/v4/chat/completions").dialect, Dialect::OpenAi);
+        assert_eq!(
+            post("/api/coding/paas/v4/chat/completions").dialect,
+            Dialect::OpenAi
+        );
         assert_eq!(post("/v1/responses").dialect, Dialect::Responses);
-        assert_eq!(post("/api/anthropic/v1/messages").dialect, Dialect::Anthropic);
+        assert_eq!(
+            post("/api/anthropic/v1/messages").dialect,
+            Dialect::Anthropic
+        );
         assert_eq!(
             post("/v1beta/models/gemini-3:streamGenerateContent").dialect,
             Dialect::Gemini
         );
-        assert_eq!(Endpoint::of(&Method::GET, "/v1/models", true).dialect, Dialect::Anthropic);
-        assert_eq!(Endpoint::of(&Method::GET, "/v1/models", false).dialect, Dialect::OpenAi);
+        assert_eq!(
+            Endpoint::of(&Method::GET, "/v1/models", true).dialect,
+            Dialect::Anthropic
+        );
+        assert_eq!(
+            Endpoint::of(&Method::GET, "/v1/models", false).dialect,
+            Dialect::OpenAi
+        );
     }
 
     #[test]

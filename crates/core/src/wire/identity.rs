@@ -56,7 +56,10 @@ pub static LADDER: [Rule; 12] = [
     body("body conversation_id", BodyField::ConversationId),
     body("body conversationId", BodyField::ConversationIdCamel),
     body("body thread_id", BodyField::ThreadId),
-    body("messages[].custom_fields.session_id", BodyField::MessageCustomField),
+    body(
+        "messages[].custom_fields.session_id",
+        BodyField::MessageCustomField,
+    ),
     body("messages[].metadata.session_id", BodyField::MessageMetadata),
     Rule {
         name: "fingerprint",
@@ -127,14 +130,21 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_hits_wins() {
-        let body = facts(&format!(r#"{{"thread_id":"t","prompt_cache_key":"p","session_id":"s",{USER}}}"#));
+        let body = facts(&format!(
+            r#"{{"thread_id":"t","prompt_cache_key":"p","session_id":"s",{USER}}}"#
+        ));
         let none = HeaderMap::new();
         assert_eq!(recognise(&none, &body).unwrap().rule, "body session_id");
         let sent = headers(&[("x-session-id", "x"), ("session_id", "u")]);
         assert_eq!(recognise(&sent, &body).unwrap().rule, "session_id");
         let thread = facts(&format!(r#"{{"thread_id":"t",{USER}}}"#));
         assert_eq!(recognise(&none, &thread).unwrap().rule, "body thread_id");
-        assert_eq!(recognise(&none, &facts(&format!("{{{USER}}}"))).unwrap().rule, "fingerprint");
+        assert_eq!(
+            recognise(&none, &facts(&format!("{{{USER}}}")))
+                .unwrap()
+                .rule,
+            "fingerprint"
+        );
         assert_eq!(recognise(&none, &facts("{}")), None);
     }
 
@@ -150,7 +160,8 @@ mod tests {
             r#"{"messages":[{"metadata":{"session_id":"a"}}]}"#,
         ] {
             let identity = recognise(&HeaderMap::new(), &facts(body)).unwrap();
-            let other = recognise(&HeaderMap::new(), &facts(&body.replace("\"a\"", "\"b\""))).unwrap();
+            let other =
+                recognise(&HeaderMap::new(), &facts(&body.replace("\"a\"", "\"b\""))).unwrap();
             assert_eq!(identity.rule, other.rule, "{body}");
             assert_ne!(identity.session, other.session, "{body}");
         }
@@ -166,7 +177,10 @@ mod tests {
     #[test]
     fn what_cannot_be_an_id_is_passed_over() {
         let body = facts(&format!(r#"{{"prompt_cache_key":"pck_0123",{USER}}}"#));
-        assert_eq!(recognise(&HeaderMap::new(), &body).unwrap().rule, "fingerprint");
+        assert_eq!(
+            recognise(&HeaderMap::new(), &body).unwrap().rule,
+            "fingerprint"
+        );
         let blank = headers(&[("x-session-id", "  ")]);
         assert_eq!(recognise(&blank, &facts("{}")), None);
         let control = facts(r#"{"session_id":"a\u0000b"}"#);

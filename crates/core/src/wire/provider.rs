@@ -32,7 +32,11 @@ pub const PROVIDERS: &[Provider] = &[
     },
     Provider {
         name: "azure",
-        hosts: &[".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com"],
+        hosts: &[
+            ".openai.azure.com",
+            ".services.ai.azure.com",
+            ".cognitiveservices.azure.com",
+        ],
         credential: CredentialKind::ApiKey,
     },
     bearer("moonshot", &["api.moonshot.ai", "api.moonshot.cn"]),
@@ -45,7 +49,10 @@ pub const PROVIDERS: &[Provider] = &[
     bearer("together", &["api.together.xyz", "api.together.ai"]),
     bearer("fireworks", &["api.fireworks.ai"]),
     bearer("minimax", &["api.minimax.io", "api.minimaxi.com"]),
-    bearer("dashscope", &["dashscope-intl.aliyuncs.com", "dashscope.aliyuncs.com"]),
+    bearer(
+        "dashscope",
+        &["dashscope-intl.aliyuncs.com", "dashscope.aliyuncs.com"],
+    ),
     bearer("nvidia", &["integrate.api.nvidia.com"]),
     bearer("cohere", &["api.cohere.com"]),
     bearer("perplexity", &["api.perplexity.ai"]),

@@ -1,0 +1,211 @@
+//! What the proxy itself answers: `/health` and the paths under `/_lb/`.
+
+use std::sync::Arc;
+
+use api_key_lb_core::Secret;
+use api_key_lb_core::wire::reply::{ERROR_HEADER, Reply};
+use api_key_lb_engine::{ControlPaths, ControlRequest};
+use http::header::{ALLOW, AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+/// Asks the process to stop; needs the token of the instance.
+pub(crate) const STOP_PATH: &str = "/_lb/stop";
+/// Where how it is going is told.
+pub(crate) const HEALTH_PATH: &str = "/health";
+/// The header that may carry the token of the instance besides `Authorization: Bearer`, which is
+/// taken when the proxy wants a client token too.
+pub(crate) const TOKEN_HEADER: &str = "x-lb-token";
+
+/// What these paths can see and do.
+pub(crate) struct Admin {
+    /// What `/health` answers now.
+    pub(crate) health: Box<dyn Fn() -> Value + Send + Sync>,
+    /// What a stop request must carry.
+    pub(crate) token: Secret,
+    /// Told when the process shall stop.
+    pub(crate) stop: Arc<Notify>,
+}
+
+impl Admin {
+    /// As the engine wants it.
+    pub(crate) fn into_paths(self) -> ControlPaths {
+        Arc::new(move |request: &ControlRequest<'_>| self.answer(request))
+    }
+
+    fn answer(&self, request: &ControlRequest<'_>) -> Reply {
+        let read = *request.method == Method::GET || *request.method == Method::HEAD;
+        match request.path {
+            HEALTH_PATH if read => Reply::json(StatusCode::OK, &(self.health)()),
+            "/_lb" | "/_lb/" if read => Reply::json(StatusCode::OK, &contents()),
+            STOP_PATH if *request.method == Method::POST => self.stop(request.headers),
+            HEALTH_PATH | "/_lb" | "/_lb/" => wrong_method("GET, HEAD"),
+            STOP_PATH => wrong_method("POST"),
+            path => refuse(
+                StatusCode::NOT_FOUND,
+                "no_such_path",
+                &format!("there is nothing at {path}; GET /_lb/ lists what there is"),
+            ),
+        }
+    }
+
+    fn stop(&self, headers: &HeaderMap) -> Reply {
+        if !self.carries_token(headers) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "instance_token",
+                "stopping needs the token of this instance; use `api-key-lb stop` as the user who started it",
+            );
+        }
+        self.stop.notify_one();
+        Reply::json(StatusCode::ACCEPTED, &json!({"status": "stopping"}))
+    }
+
+    fn carries_token(&self, headers: &HeaderMap) -> bool {
+        let bearer = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let own = headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
+        [bearer, own]
+            .into_iter()
+            .flatten()
+            .any(|offered| self.token.matches(offered))
+    }
+}
+
+fn contents() -> Value {
+    json!({
+        "name": "api-key-lb",
+        "version": env!("CARGO_PKG_VERSION"),
+        "paths": {
+            "GET /health": "how the proxy and its keys are doing",
+            "GET /_lb/": "this list",
+            "POST /_lb/stop": "stops the proxy; needs the token of the instance, which `api-key-lb stop` knows",
+        },
+    })
+}
+
+fn wrong_method(allowed: &'static str) -> Reply {
+    refuse(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong_method",
+        &format!("this path takes {allowed}"),
+    )
+    .with(ALLOW, HeaderValue::from_static(allowed))
+}
+
+fn refuse(status: StatusCode, code: &'static str, message: &str) -> Reply {
+    let body = json!({"error": {"message": message, "type": "api_key_lb_error", "code": code}});
+    Reply::json(status, &body).with(ERROR_HEADER, HeaderValue::from_static(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admin() -> (Admin, Arc<Notify>) {
+        let stop = Arc::new(Notify::new());
+        let admin = Admin {
+            health: Box::new(|| json!({"status": "ok"})),
+            token: Secret::new("the-token".into()),
+            stop: stop.clone(),
+        };
+        (admin, stop)
+    }
+
+    fn ask(
+        admin: &Admin,
+        method: Method,
+        path: &str,
+        header: Option<(&'static str, &str)>,
+    ) -> Reply {
+        let mut headers = HeaderMap::new();
+        if let Some((name, value)) = header {
+            headers.insert(name, value.parse().unwrap());
+        }
+        admin.answer(&ControlRequest {
+            method: &method,
+            path,
+            query: None,
+            headers: &headers,
+        })
+    }
+
+    fn stops(stop: &Notify) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = stop.notified() => true,
+                () = std::future::ready(()) => false,
+            }
+        })
+    }
+
+    #[test]
+    fn health_is_indented_json() {
+        let reply = ask(&admin().0, Method::GET, "/health", None);
+        assert_eq!(
+            (reply.status.as_u16(), reply.body.as_str()),
+            (200, "{\n  \"status\": \"ok\"\n}")
+        );
+    }
+
+    #[test]
+    fn only_the_token_of_the_instance_stops_it() {
+        let (admin, stop) = admin();
+        for header in [
+            None,
+            Some(("authorization", "Bearer other")),
+            Some(("x-lb-token", "the-toke")),
+        ] {
+            assert_eq!(
+                ask(&admin, Method::POST, STOP_PATH, header).status.as_u16(),
+                403
+            );
+            assert!(!stops(&stop));
+        }
+        for header in [
+            ("authorization", "Bearer the-token"),
+            ("x-lb-token", "the-token"),
+        ] {
+            assert_eq!(
+                ask(&admin, Method::POST, STOP_PATH, Some(header))
+                    .status
+                    .as_u16(),
+                202
+            );
+            assert!(stops(&stop));
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_or_path_is_told_what_is_right() {
+        let (admin, stop) = admin();
+        let reply = ask(
+            &admin,
+            Method::GET,
+            STOP_PATH,
+            Some(("x-lb-token", "the-token")),
+        );
+        assert_eq!(reply.status.as_u16(), 405);
+        assert!(
+            reply
+                .headers
+                .iter()
+                .any(|(name, value)| name == ALLOW && value == "POST")
+        );
+        assert!(!stops(&stop));
+        assert_eq!(
+            ask(&admin, Method::DELETE, "/health", None).status.as_u16(),
+            405
+        );
+        let reply = ask(&admin, Method::GET, "/_lb/what", None);
+        assert_eq!(reply.status.as_u16(), 404);
+        assert!(reply.body.contains("GET /_lb/ lists"), "{}", reply.body);
+        assert_eq!(ask(&admin, Method::GET, "/_lb/", None).status.as_u16(), 200);
+    }
+}

@@ -1,0 +1,266 @@
+//! The command line: commands, flags, help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const ABOUT: &str = "\
+Makes several API keys of one LLM provider behave like one key with all their quota, \
+and keeps each conversation on one key.";
+
+const EXAMPLES: &str = "\
+Examples:
+  api-key-lb demo
+      See it work, offline and without any key.
+  api-key-lb setup --keys sk-one,sk-two --target https://api.openai.com
+  api-key-lb start
+      Then point your agent at http://127.0.0.1:4577/v1 instead of the provider.
+
+Settings come from the flags, then the environment, then the configuration file
+(--config, $API_KEY_LB_CONFIG, ./api-key-lb.json, ~/.config/api-key-lb/config.json):
+  API_KEYS=key1,key2       the keys               TARGET=https://…       the provider
+  PORT=4577                the port               COOLDOWN_MS=60000      pause after a 429
+  SESSION_TTL_MS=3600000   when an unused session is forgotten";
+
+const SETUP_EXAMPLES: &str = "\
+Examples:
+  api-key-lb setup --keys sk-one,sk-two --target https://api.openai.com
+  api-key-lb setup --target https://openrouter.ai/api/v1
+      Changes only the target; the keys stay as they are.
+  api-key-lb setup -k sk-one,sk-two -t https://api.z.ai -p 4600 --config ./zai.json";
+
+const START_EXAMPLES: &str = "\
+Examples:
+  api-key-lb start
+      With the configuration file that `api-key-lb setup` wrote, until Ctrl-C.
+  api-key-lb start --detach
+      In the background; `api-key-lb status` and `api-key-lb stop` find it.
+  API_KEYS=sk-one,sk-two TARGET=https://api.z.ai api-key-lb start --log off
+      Without any file.";
+
+const STOP_EXAMPLES: &str = "\
+Examples:
+  api-key-lb stop
+  api-key-lb stop --port 4600";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  api-key-lb status
+  api-key-lb status --json | jq '.keys[].requests'";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  api-key-lb demo
+      Tells the story, then leaves the proxy running for your own requests until Ctrl-C.
+  api-key-lb demo --once
+      Tells the story and exits: 0 if it came true, 1 if not.";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  api-key-lb completions bash > ~/.local/share/bash-completion/completions/api-key-lb
+  api-key-lb completions fish > ~/.config/fish/completions/api-key-lb.fish
+  api-key-lb completions zsh  > \"${fpath[1]}/_api-key-lb\"";
+
+/// Everything that can be typed.
+#[derive(Debug, Parser)]
+#[command(name = "api-key-lb", version, about = ABOUT, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print only what was asked for and problems
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write keys and target into the configuration file
+    Setup(SetupArgs),
+    /// Run the proxy (or show its status if it already runs)
+    Start(StartArgs),
+    /// Stop the proxy
+    Stop(StopArgs),
+    /// Show how the proxy and its keys are doing
+    Status(StatusArgs),
+    /// See it work: a pretended provider, three keys, a few conversations
+    Demo(DemoArgs),
+    /// Print a completion script for your shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell to complete in
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What is configured, as far as flags can say it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PlanArgs {
+    /// API keys, separated by commas (other users can see them while the command runs)
+    #[arg(short, long, value_name = "KEY,KEY…")]
+    pub(crate) keys: Option<String>,
+
+    /// Base URL of the provider [default: https://api.openai.com]
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) target: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// Which instance is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PlaceArgs {
+    /// Port of the proxy [default: 4577]
+    #[arg(short, long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// The configuration file to use
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Flags of `setup`.
+#[derive(Args, Debug)]
+#[command(after_help = SETUP_EXAMPLES)]
+pub(crate) struct SetupArgs {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+
+    /// Ask nothing
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
+    /// Do not install a service (none is installed yet)
+    #[arg(long)]
+    pub(crate) no_service: bool,
+}
+
+/// Flags of `start`.
+#[derive(Args, Debug)]
+#[command(after_help = START_EXAMPLES)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+
+    /// Address to listen on instead of 127.0.0.1 and [::1]; beyond loopback needs `client_tokens`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<String>,
+
+    /// Worker threads [default: chosen for this machine]
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
+
+    /// Which requests are printed
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) log: Option<LogChoice>,
+
+    /// Run in the background; returns once it is ready
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+
+    /// Set by `--detach` on the process it starts: the file to announce readiness in.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub(crate) detached: Option<PathBuf>,
+}
+
+/// Which requests are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogChoice {
+    /// Every request
+    Requests,
+    /// Only those that were retried, refused or cut
+    Problems,
+    /// None
+    Off,
+}
+
+/// Flags of `stop`.
+#[derive(Args, Debug)]
+#[command(after_help = STOP_EXAMPLES)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// Flags of `status`.
+#[derive(Args, Debug)]
+#[command(after_help = STATUS_EXAMPLES)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+
+    /// Print what `GET /health` answers
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Debug)]
+#[command(after_help = DEMO_EXAMPLES)]
+pub(crate) struct DemoArgs {
+    /// Tell the story and exit, non-zero if it did not come true
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Port of the proxy [default: 4577, or a free one]
+    #[arg(short, long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_flags_of_the_package_it_replaces_are_understood() {
+        let cli = Cli::try_parse_from([
+            "api-key-lb",
+            "setup",
+            "-k",
+            "a,b",
+            "-t",
+            "https://h",
+            "-p",
+            "4600",
+            "--yes",
+            "--no-service",
+        ]);
+        let Some(Command::Setup(setup)) = cli.unwrap().command else {
+            panic!("not setup");
+        };
+        assert_eq!(setup.plan.keys.as_deref(), Some("a,b"));
+        assert_eq!(setup.plan.target.as_deref(), Some("https://h"));
+        assert_eq!(setup.plan.place.port, Some(4600));
+        assert!(setup.yes && setup.no_service);
+    }
+
+    #[test]
+    fn no_command_is_no_error() {
+        assert!(
+            Cli::try_parse_from(["api-key-lb"])
+                .unwrap()
+                .command
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn an_unknown_command_or_a_port_out_of_range_is_wrong_usage() {
+        for line in [
+            &["api-key-lb", "strat"][..],
+            &["api-key-lb", "start", "-p", "70000"],
+        ] {
+            let error = Cli::try_parse_from(line).unwrap_err();
+            assert!(error.use_stderr(), "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The commands, one file each, and what they have in common.
+
+mod completions;
+mod demo;
+mod detach;
+mod setup;
+mod start;
+mod status;
+mod stop;
+
+use api_key_lb_control::config::NoteLevel;
+use api_key_lb_control::{Config, Flags};
+use clap::CommandFactory as _;
+
+use crate::args::{Cli, Command, LogChoice, PlaceArgs, PlanArgs};
+use crate::exit::Exit;
+use crate::printer::Printer;
+
+/// Runs what was typed; nothing typed shows the help, which is no failure.
+pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result<Exit> {
+    match command {
+        None => {
+            printer.answer(Cli::command().render_help().ansi())?;
+            Ok(Exit::Success)
+        }
+        Some(Command::Setup(args)) => setup::run(&args, printer),
+        Some(Command::Start(args)) => start::run(&args, printer),
+        Some(Command::Stop(args)) => stop::run(&args, printer),
+        Some(Command::Status(args)) => status::run(&args, printer),
+        Some(Command::Demo(args)) => demo::run(&args, printer),
+        Some(Command::Completions { shell }) => completions::run(shell, printer),
+    }
+}
+
+impl PlanArgs {
+    /// As the configuration wants them.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags {
+            keys: self.keys.clone(),
+            target: self.target.clone(),
+            ..self.place.flags()
+        }
+    }
+}
+
+impl PlaceArgs {
+    /// As the configuration wants them.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags {
+            port: self.port,
+            config: self.config.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+impl LogChoice {
+    /// As it is written in flags and files.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Problems => "problems",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Prints what was noticed while the configuration was read.
+fn print_notes(config: &Config, printer: &Printer) {
+    for note in &config.notes {
+        match note.level {
+            NoteLevel::Warning => printer.warn(&note.text),
+            NoteLevel::Info => printer.note(&note.text),
+        }
+    }
+}

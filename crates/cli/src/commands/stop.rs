@@ -1,0 +1,191 @@
+//! `api-key-lb stop`: asks the right process to stop and waits until it has.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use api_key_lb_control::health::Health;
+use api_key_lb_control::runtime_file::{self, Instance};
+use api_key_lb_control::{Config, Environment};
+use api_key_lb_core::Secret;
+use api_key_lb_core::plan::Timing;
+
+use crate::admin::{STOP_PATH, TOKEN_HEADER};
+use crate::args::StopArgs;
+use crate::exit::Exit;
+use crate::instance::{self, Resident};
+use crate::local_client::Call;
+use crate::printer::{self, Printer};
+
+use super::status::{STOP_PREDECESSOR, absence};
+
+/// How long the answer to the stop request may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// What a process may take to end, besides the time its running answers have.
+const END_SLACK: Duration = Duration::from_secs(5);
+/// How often one looks whether it has ended.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Runs the command.
+pub(super) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let env = Environment::of_process();
+    let flags = args.place.flags();
+    let contact = Config::contact_lenient(&flags, &env);
+    let port = contact.port;
+    let address = instance::address(&contact.hosts, port);
+    let token = contact.client_tokens.first();
+    let dir = runtime_file::state_dir(&env);
+    let noted = match dir.as_deref().map(|dir| Instance::read(dir, port)) {
+        Some(Ok(noted)) => noted,
+        Some(Err(error)) => {
+            printer.warn(error);
+            None
+        }
+        None => None,
+    };
+    match instance::ask(address, token) {
+        Resident::Ours(told) => {
+            let (Some(noted), Some(dir)) = (noted, dir) else {
+                printer.error(unknown(&told.health, port));
+                return Ok(Exit::Failure);
+            };
+            if told.health.instance.as_deref() != Some(&noted.instance) {
+                forget(&noted, &dir, printer);
+                printer.error(unknown(&told.health, port));
+                return Ok(Exit::Failure);
+            }
+            // A configuration that cannot be loaded any more does not say how long answers may take.
+            let grace = Config::load(&flags, &env).map_or_else(
+                |_| Timing::default().drain_timeout,
+                |config| config.plan.timing.drain_timeout,
+            );
+            stop(&noted, address, token, &dir, grace, printer)
+        }
+        Resident::Predecessor(_) => {
+            printer.error(format!(
+                "port {port} is not ours to stop: {STOP_PREDECESSOR}"
+            ));
+            Ok(Exit::Failure)
+        }
+        other => {
+            if let (Resident::Nobody, Some(noted), Some(dir)) = (&other, noted, dir) {
+                forget(&noted, &dir, printer);
+            }
+            printer.error(absence(&other, port));
+            Ok(Exit::Failure)
+        }
+    }
+}
+
+fn unknown(health: &Health, port: u16) -> String {
+    let how = health.pid.map_or_else(
+        || "end its process".to_owned(),
+        |pid| format!("end its process with `kill {pid}`"),
+    );
+    format!(
+        "the api-key-lb on port {port} was started by another user, or with another $HOME or \
+         $XDG_STATE_HOME, so its token is not here; {how}"
+    )
+}
+
+/// Removes the file of an instance that has ended without doing so.
+fn forget(noted: &Instance, dir: &Path, printer: &Printer) {
+    match noted.remove(dir) {
+        Ok(_) => printer.note(format!(
+            "process {} ended without cleaning up; removed what it left in {}",
+            noted.pid,
+            dir.display()
+        )),
+        Err(error) => printer.warn(error),
+    }
+}
+
+fn stop(
+    noted: &Instance,
+    address: SocketAddr,
+    client_token: Option<&Secret>,
+    dir: &Path,
+    grace: Duration,
+    printer: &Printer,
+) -> anyhow::Result<Exit> {
+    let authorization = client_token.map(|token| format!("Bearer {}", token.expose()));
+    let mut headers = vec![(TOKEN_HEADER, noted.token.expose())];
+    headers.extend(
+        authorization
+            .iter()
+            .map(|value| ("authorization", value.as_str())),
+    );
+    let answer = Call {
+        to: address,
+        method: "POST",
+        path: STOP_PATH,
+        headers: &headers,
+        body: b"",
+        timeout: PATIENCE,
+    }
+    .send()
+    .context("cannot ask the proxy to stop")?;
+    if answer.status != 202 {
+        printer.error(format!(
+            "the proxy refused to stop (status {}); end its process with `kill {}`",
+            answer.status, noted.pid
+        ));
+        return Ok(Exit::Failure);
+    }
+    let deadline = Instant::now() + grace + END_SLACK;
+    while !has_ended(noted, dir) {
+        if Instant::now() >= deadline {
+            printer.error(format!(
+                "process {} was asked to stop, but still runs after {} s; end it with `kill {}`",
+                noted.pid,
+                (grace + END_SLACK).as_secs(),
+                noted.pid
+            ));
+            return Ok(Exit::Failure);
+        }
+        std::thread::sleep(POLL);
+    }
+    printer.say(format!(
+        "{} the proxy (process {})",
+        printer::good("Stopped"),
+        noted.pid
+    ))?;
+    Ok(Exit::Success)
+}
+
+/// Whether it has removed its file, which it does last, or is gone without having done so.
+fn has_ended(noted: &Instance, dir: &Path) -> bool {
+    let file = Instance::read(dir, noted.port);
+    let withdrawn = match file {
+        Ok(Some(now)) => now.instance != noted.instance,
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    withdrawn || is_gone(noted.pid)
+}
+
+#[cfg(unix)]
+fn is_gone(pid: u32) -> bool {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+#[cfg(not(unix))]
+fn is_gone(_pid: u32) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn this_process_is_not_gone() {
+        assert!(!is_gone(std::process::id()));
+        assert!(is_gone(u32::MAX));
+    }
+}

@@ -1,0 +1,167 @@
+//! Who answers on a port: an instance of ours, the npm package of the same name, somebody else, nobody.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use api_key_lb_control::health::Health;
+use api_key_lb_core::Secret;
+
+use crate::admin::HEALTH_PATH;
+use crate::local_client::{Answer, Call, ClientError};
+
+/// How long `/health` may take: it waits for nothing, but a machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Who answers.
+#[derive(Debug)]
+pub(crate) enum Resident {
+    /// Nobody listens.
+    Nobody,
+    /// An instance of this program; what it told.
+    Ours(Told),
+    /// The npm package `api-key-lb` 1.x; what it told.
+    Predecessor(Told),
+    /// An instance of this program that does not talk to us; the reason it gave.
+    Guarded(String),
+    /// Somebody else.
+    Stranger,
+}
+
+/// What `/health` told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Understood.
+    pub(crate) health: Health,
+    /// As it came.
+    pub(crate) text: String,
+}
+
+/// Asks whoever listens on `address`, with a client token if there is one.
+pub(crate) fn ask(address: SocketAddr, token: Option<&Secret>) -> Resident {
+    let authorization = token.map(|token| format!("Bearer {}", token.expose()));
+    let headers: Vec<(&str, &str)> = authorization
+        .iter()
+        .map(|value| ("authorization", value.as_str()))
+        .collect();
+    let call = Call {
+        to: address,
+        method: "GET",
+        path: HEALTH_PATH,
+        headers: &headers,
+        body: b"",
+        timeout: PATIENCE,
+    };
+    match call.send() {
+        Ok(answer) => recognise(&answer),
+        Err(ClientError::Refused(_)) => Resident::Nobody,
+        Err(_) => Resident::Stranger,
+    }
+}
+
+fn recognise(answer: &Answer) -> Resident {
+    if answer.status == 200 {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        return match serde_json::from_str::<Health>(&text) {
+            Ok(health) if health.instance.is_some() => Resident::Ours(Told { health, text }),
+            Ok(health) => Resident::Predecessor(Told { health, text }),
+            Err(_) => Resident::Stranger,
+        };
+    }
+    // Only we send this header.
+    if answer.header("x-lb-error").is_some() {
+        let json = answer.json().unwrap_or_default();
+        let reason = json["error"]["message"].as_str().or(json["error"].as_str());
+        return Resident::Guarded(reason.unwrap_or("it gave no reason").to_owned());
+    }
+    Resident::Stranger
+}
+
+/// Where to ask an instance that listens on these addresses: one of them that can be reached from here.
+pub(crate) fn address(hosts: &[IpAddr], port: u16) -> SocketAddr {
+    let host = match hosts.first() {
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Some(IpAddr::V4(host)) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Some(IpAddr::V6(host)) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        Some(host) => *host,
+    };
+    SocketAddr::new(host, port)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const OLD_HEALTH: &str = r#"{"status":"ok","target":"https://api.z.ai","keys":[{"id":0,"key":"abc...","requests":0,"errors":0,"cache_hits":0,"status":"ready"}],"sessions":0,"uptime_ms":5}"#;
+
+    fn resident(status: &str, body: &str) -> Resident {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let resident = ask(address, None);
+        server.join().unwrap();
+        resident
+    }
+
+    #[test]
+    fn the_npm_package_is_told_apart_by_not_naming_an_instance() {
+        assert!(matches!(
+            resident("200 OK", OLD_HEALTH),
+            Resident::Predecessor(_)
+        ));
+        let ours = OLD_HEALTH.replacen('{', r#"{"instance":"abc","#, 1);
+        assert!(matches!(resident("200 OK", &ours), Resident::Ours(_)));
+    }
+
+    #[test]
+    fn another_server_is_a_stranger_whatever_it_answers() {
+        assert!(matches!(
+            resident("200 OK", r#"{"status":"ok"}"#),
+            Resident::Stranger
+        ));
+        assert!(matches!(resident("200 OK", "hello"), Resident::Stranger));
+        assert!(matches!(resident("404 Not Found", ""), Resident::Stranger));
+    }
+
+    #[test]
+    fn an_instance_that_wants_a_token_is_recognised_by_its_refusal() {
+        let status = "401 Unauthorized\r\nX-LB-Error: client_token";
+        let Resident::Guarded(reason) = resident(status, r#"{"error":{"message":"no token"}}"#)
+        else {
+            panic!("not guarded");
+        };
+        assert_eq!(reason, "no token");
+    }
+
+    #[test]
+    fn a_closed_port_is_nobody() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(matches!(ask(address, None), Resident::Nobody));
+    }
+
+    #[test]
+    fn an_instance_that_listens_everywhere_is_asked_on_loopback() {
+        assert_eq!(
+            address(&["0.0.0.0".parse().unwrap()], 1).to_string(),
+            "127.0.0.1:1"
+        );
+        assert_eq!(address(&["::".parse().unwrap()], 1).to_string(), "[::1]:1");
+        assert_eq!(
+            address(&["10.0.0.7".parse().unwrap()], 1).to_string(),
+            "10.0.0.7:1"
+        );
+        assert_eq!(address(&[], 1).to_string(), "127.0.0.1:1");
+    }
+}

@@ -1,0 +1,90 @@
+//! The thread that prints a line for each request, from the facts the engine leaves behind.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use api_key_lb_control::config::LogLevel;
+use api_key_lb_control::ledger;
+use api_key_lb_core::KeyId;
+use api_key_lb_engine::State;
+
+use crate::printer::Printer;
+
+/// Pause after a batch: under load at most 20 wakeups and writes a second.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for a fact; also how late the thread notices that it shall end.
+const IDLE_WAIT: Duration = Duration::from_millis(250);
+
+/// The running thread.
+#[derive(Debug)]
+pub(crate) struct Log {
+    end: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Log {
+    /// Starts printing. Facts are taken from the queue even if none is to be printed: a full
+    /// queue would be reported as lost facts.
+    ///
+    /// # Errors
+    /// If there can be no further thread.
+    pub(crate) fn start(state: Arc<State>, level: LogLevel, printer: Printer) -> io::Result<Self> {
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = end.clone();
+        let thread = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || print_until(&ended, &state, level, printer))?;
+        Ok(Self { end, thread })
+    }
+
+    /// Prints what is left and ends.
+    pub(crate) fn finish(self) {
+        self.end.store(true, Ordering::Release);
+        // Fails only if the thread panicked, which has printed its own message.
+        let _ = self.thread.join();
+    }
+}
+
+fn print_until(end: &AtomicBool, state: &State, level: LogLevel, printer: Printer) {
+    let plan = state.plan();
+    let labels: HashMap<KeyId, &str> = plan
+        .pools()
+        .flat_map(|pool| &pool.keys)
+        .map(|key| (key.id, key.label.as_str()))
+        .collect();
+    let label_of = |key: KeyId| {
+        labels
+            .get(&key)
+            .map_or_else(|| key.to_string(), ToString::to_string)
+    };
+    let mut dropped = 0;
+    loop {
+        let ending = end.load(Ordering::Acquire);
+        let facts = state
+            .facts()
+            .wait(if ending { Duration::ZERO } else { IDLE_WAIT });
+        let mut lines: Vec<String> = facts
+            .iter()
+            .filter(|fact| ledger::wanted(level, fact))
+            .map(|fact| ledger::line(fact, &label_of))
+            .collect();
+        let now_dropped = state.facts().dropped();
+        if now_dropped > dropped && level != LogLevel::Off {
+            let more = now_dropped - dropped;
+            lines.push(format!(
+                "{more} requests are missing here: there were more than could be written down"
+            ));
+        }
+        dropped = now_dropped;
+        printer.log(&lines);
+        match (facts.is_empty(), ending) {
+            (true, true) => return,
+            (false, false) => std::thread::sleep(BATCH_PAUSE),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A running proxy as its process sees it: started, announced, served until somebody ends it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api_key_lb_control::health::{self, About};
+use api_key_lb_control::runtime_file::Instance;
+use api_key_lb_core::plan::Plan;
+use api_key_lb_core::{AccountId, Moment};
+use api_key_lb_engine::{Engine, Setup, State};
+use tokio::sync::{Notify, oneshot};
+
+use crate::admin::Admin;
+use crate::printer::Printer;
+use crate::signals::Signals;
+
+/// What a proxy is started with.
+#[derive(Debug)]
+pub(crate) struct ServerSetup {
+    /// What to do.
+    pub(crate) plan: Plan,
+    /// From [`crate::listen::bind`].
+    pub(crate) listeners: Vec<TcpListener>,
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// Further certificate authorities.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The names of the accounts that have one.
+    pub(crate) accounts: BTreeMap<AccountId, String>,
+    /// The file the output goes to, if nobody sees it.
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct Server {
+    state: Arc<State>,
+    engine: Engine,
+    addresses: Vec<SocketAddr>,
+    stop: Arc<Notify>,
+    instance: Instance,
+    announced_in: Option<PathBuf>,
+}
+
+/// How serving came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// As it should: asked to stop, running answers finished or given up after their time.
+    Stopped,
+    /// A second signal while running answers were finishing.
+    Interrupted(u8),
+}
+
+impl Server {
+    /// Starts serving.
+    pub(crate) fn start(setup: ServerSetup) -> anyhow::Result<Self> {
+        let addresses = setup
+            .listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<Result<Vec<_>, _>>()
+            .context("cannot ask a listening socket for its address")?;
+        let state = State::new(setup.plan);
+        let port = addresses.first().map_or(0, SocketAddr::port);
+        let instance = Instance::new(std::process::id(), port, state.started(), setup.log)
+            .context("cannot make a token for this instance")?;
+        let stop = Arc::new(Notify::new());
+        let admin = Admin {
+            health: health_of(&state, &instance, addresses.clone(), setup.accounts),
+            token: instance.token.clone(),
+            stop: stop.clone(),
+        };
+        let setup = Setup {
+            listeners: setup.listeners,
+            workers: setup.workers,
+            extra_ca: setup.ca_file,
+            control: admin.into_paths(),
+        };
+        let engine = Engine::start(state.clone(), setup).context("cannot start")?;
+        Ok(Self {
+            state,
+            engine,
+            addresses,
+            stop,
+            instance,
+            announced_in: None,
+        })
+    }
+
+    /// Lets `stop` find this instance, through its file in `dir`. Failing is no reason not to serve.
+    pub(crate) fn announce(&mut self, dir: Option<PathBuf>, printer: &Printer) {
+        let written = match dir {
+            Some(dir) => self
+                .instance
+                .write(&dir)
+                .map(|()| dir)
+                .map_err(|error| error.to_string()),
+            None => Err("there is no home directory ($HOME) to note it in".to_owned()),
+        };
+        match written {
+            Ok(dir) => self.announced_in = Some(dir),
+            Err(why) => printer.warn(format!(
+                "{why}; `api-key-lb stop` will not find this instance, stop it with Ctrl-C or `kill {}`",
+                self.instance.pid
+            )),
+        }
+    }
+
+    /// What the workers share.
+    pub(crate) const fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// The first address it listens on.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses
+            .first()
+            .copied()
+            .unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
+    }
+
+    /// All addresses it listens on.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Requests that wait for an answer or receive it.
+    fn in_flight(&self) -> u32 {
+        let snapshot = self.state.snapshot();
+        snapshot.keys.iter().map(|key| key.in_flight).sum()
+    }
+
+    /// Ends at once, whatever is running.
+    pub(crate) fn abandon(self) {
+        self.engine.stop(Duration::ZERO);
+    }
+}
+
+/// A process that serves until somebody ends it: its signals and the runtime that waits for them.
+#[derive(Debug)]
+pub(crate) struct Host {
+    runtime: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Host {
+    /// Takes the signals over. Before anything is announced, so that none gets lost.
+    pub(crate) fn prepare() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let signals = {
+            let _context = runtime.enter();
+            Signals::listen()?
+        };
+        Ok(Self { runtime, signals })
+    }
+
+    /// Waits for a signal or a stop request, then lets running answers finish.
+    pub(crate) fn serve(mut self, server: Server, printer: &Printer) -> anyhow::Result<Ending> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.signals.next() => {}
+                () = server.stop.notified() => {}
+            }
+        });
+        let grace = server.state.plan().timing.drain_timeout;
+        let busy = server.in_flight();
+        let seconds = grace.as_secs();
+        // Failing to say so is no reason to go on running.
+        let _said = printer.say(if busy == 0 {
+            "Stopping.".to_owned()
+        } else {
+            format!("Stopping; {busy} running answers may finish for up to {seconds} s (Ctrl-C again: at once).")
+        });
+        let (done, finished) = oneshot::channel();
+        let Server {
+            engine,
+            instance,
+            announced_in,
+            ..
+        } = server;
+        std::thread::Builder::new()
+            .name("drain".to_owned())
+            .spawn(move || {
+                // Nobody waits any more only if a second signal came.
+                let _ = done.send(engine.stop(grace));
+            })
+            .context("cannot start the thread that stops the others")?;
+        let ending = self.runtime.block_on(async {
+            tokio::select! {
+                signal = self.signals.next() => Ending::Interrupted(signal),
+                in_time = finished => {
+                    if !in_time.unwrap_or(false) {
+                        printer.warn(format!("some answers had not finished after {seconds} s and were cut"));
+                    }
+                    Ending::Stopped
+                }
+            }
+        });
+        if let Some(dir) = announced_in {
+            withdraw(&instance, &dir, printer);
+        }
+        Ok(ending)
+    }
+}
+
+/// Removes the file of an instance that has ended: to `stop`, that is the sign that it has.
+fn withdraw(instance: &Instance, dir: &Path, printer: &Printer) {
+    if let Err(error) = instance.remove(dir) {
+        printer.warn(error);
+    }
+}
+
+/// What `/health` answers.
+fn health_of(
+    state: &Arc<State>,
+    instance: &Instance,
+    listen: Vec<SocketAddr>,
+    accounts: BTreeMap<AccountId, String>,
+) -> Box<dyn Fn() -> serde_json::Value + Send + Sync> {
+    let state = state.clone();
+    let name = instance.instance.clone();
+    let (pid, started): (u32, Moment) = (instance.pid, instance.started);
+    Box::new(move || {
+        let about = About {
+            version: env!("CARGO_PKG_VERSION"),
+            pid,
+            instance: &name,
+            started,
+            now: state.now(),
+            listen: &listen,
+            dropped_facts: state.facts().dropped(),
+            accounts: &accounts,
+        };
+        health::health(&state.plan(), &state.snapshot(), &about)
+    })
+}

@@ -1,0 +1,236 @@
+//! The fields of the file: their names, their kinds, what overrides them, and what a misspelt one meant.
+
+/// The most a time may be, in ms: 30 days. More is surely a wrong unit.
+const MOST_MS: u64 = 30 * 24 * 3_600_000;
+/// The most worker threads.
+const MOST_WORKERS: u64 = 256;
+/// The most sessions remembered: about 1 GB of table.
+const MOST_SESSIONS: u64 = 10_000_000;
+/// The most bytes of a body: 64 GB.
+const MOST_BYTES: u64 = 64 << 30;
+
+/// What a field holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Text,
+    /// A whole number, or a text that is one, from the first to the second.
+    Whole(u64, u64),
+    Switch,
+    /// A text with commas, or a list of texts.
+    Texts,
+    Keys,
+    Pools,
+    /// Known and of no concern to us.
+    Ignored,
+}
+
+/// A field.
+#[derive(Clone, Copy)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// As one would write its value, for messages.
+    pub(crate) example: &'static str,
+    /// The flag that overrides it.
+    pub(crate) flag: Option<&'static str>,
+    /// The environment variable that overrides it.
+    pub(crate) variable: Option<&'static str>,
+}
+
+const fn field(name: &'static str, kind: Kind, example: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        example,
+        flag: None,
+        variable: None,
+    }
+}
+
+impl Field {
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn variable(mut self, variable: &'static str) -> Self {
+        self.variable = Some(variable);
+        self
+    }
+}
+
+/// The fields at the top of the file.
+pub(crate) const FIELDS: &[Field] = &[
+    field("target", Kind::Text, "\"https://api.openai.com\"")
+        .flag("--target")
+        .variable("TARGET"),
+    field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]")
+        .flag("--keys")
+        .variable("API_KEYS"),
+    field("port", Kind::Whole(0, 65_535), "4577")
+        .flag("--port")
+        .variable("PORT"),
+    field("cooldown_ms", Kind::Whole(0, MOST_MS), "60000").variable("COOLDOWN_MS"),
+    field("session_ttl_ms", Kind::Whole(1, MOST_MS), "3600000").variable("SESSION_TTL_MS"),
+    field("host", Kind::Texts, "\"127.0.0.1\"")
+        .flag("--host")
+        .variable("AKLB_HOST"),
+    field("workers", Kind::Whole(1, MOST_WORKERS), "4")
+        .flag("--workers")
+        .variable("AKLB_WORKERS"),
+    field(
+        "pools",
+        Kind::Pools,
+        "{\"zai\": {\"target\": \"https://api.z.ai\", \"keys\": [\"KEY\"]}}",
+    ),
+    field("client_tokens", Kind::Texts, "[\"a-long-random-text\"]"),
+    field("allowed_hosts", Kind::Texts, "[\"my-machine.local\"]"),
+    field(
+        "allowed_origins",
+        Kind::Texts,
+        "[\"http://localhost:3000\"]",
+    ),
+    field("ca_file", Kind::Text, "\"company-ca.pem\"").variable("AKLB_CA_FILE"),
+    field("first_byte_timeout_ms", Kind::Whole(1, MOST_MS), "600000"),
+    field("idle_timeout_ms", Kind::Whole(1, MOST_MS), "300000"),
+    field("connect_timeout_ms", Kind::Whole(1, MOST_MS), "5000"),
+    field("drain_timeout_ms", Kind::Whole(0, MOST_MS), "10000"),
+    field("replay_bytes", Kind::Whole(0, MOST_BYTES), "33554432"),
+    field("body_bytes", Kind::Whole(1, MOST_BYTES), "1073741824"),
+    field("max_sessions", Kind::Whole(1, MOST_SESSIONS), "100000"),
+    field("answer_headers", Kind::Switch, "true"),
+    field("log", Kind::Text, "\"requests\"")
+        .flag("--log")
+        .variable("AKLB_LOG"),
+    field("$schema", Kind::Ignored, ""),
+];
+
+/// The fields of a key written as an object.
+pub(crate) const KEY_FIELDS: &[Field] = &[
+    field("key", Kind::Text, "\"KEY\""),
+    field("label", Kind::Text, "\"work\""),
+    field("weight", Kind::Whole(1, 1000), "1"),
+    field("account", Kind::Text, "\"my-organisation\""),
+    field("target", Kind::Text, "\"https://api.openai.com\""),
+];
+
+/// The fields of a pool.
+pub(crate) const POOL_FIELDS: &[Field] = &[
+    field("target", Kind::Text, "\"https://api.z.ai\""),
+    field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]"),
+];
+
+/// What people write who know other programs.
+const ALIASES: &[(&str, &str)] = &[
+    ("apikey", "key"),
+    ("apikey", "keys"),
+    ("apikeys", "keys"),
+    ("secret", "key"),
+    ("value", "key"),
+    ("name", "label"),
+    ("baseurl", "target"),
+    ("url", "target"),
+    ("endpoint", "target"),
+    ("upstream", "target"),
+    ("listen", "host"),
+    ("bind", "host"),
+    ("tokens", "client_tokens"),
+    ("threads", "workers"),
+    ("loglevel", "log"),
+    ("ca", "ca_file"),
+];
+
+/// The field of `fields` that is called `name`.
+pub(crate) fn named<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {
+    fields.iter().find(|field| field.name == name)
+}
+
+/// The field that the unknown `name` most likely meant, if one is close.
+pub(crate) fn meant(fields: &[Field], name: &str) -> Option<&'static str> {
+    let plain = plain(name);
+    let known = || fields.iter().map(|field| field.name);
+    known()
+        .find(|known| self::plain(known) == plain)
+        .or_else(|| {
+            ALIASES
+                .iter()
+                .filter(|(alias, _)| *alias == plain)
+                .find_map(|(_, field)| known().find(|known| known == field))
+        })
+        // Swapped letters are two edits, too many for a short name.
+        .or_else(|| known().find(|known| letters(known) == letters(name)))
+        .or_else(|| {
+            known()
+                .map(|known| (distance(known, name), known))
+                .filter(|(distance, known)| *distance <= (known.len() / 3).clamp(1, 3))
+                .min_by_key(|(distance, _)| *distance)
+                .map(|(_, known)| known)
+        })
+}
+
+/// Lower case letters and digits only, so that `cooldownMs` is `cooldown_ms`.
+fn plain(name: &str) -> String {
+    name.chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|letter| letter.to_ascii_lowercase())
+        .collect()
+}
+
+/// The letters of a name, sorted.
+fn letters(name: &str) -> Vec<char> {
+    let mut letters: Vec<char> = name.chars().collect();
+    letters.sort_unstable();
+    letters
+}
+
+/// The least number of characters to insert, remove or replace to turn `from` into `to`.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(&to) {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = *cell;
+            left = replaced.min(diagonal + 1).min(left + 1);
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_counts_single_character_edits() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("target", "taregt"), 2);
+        assert_eq!(distance("port", "port"), 0);
+    }
+
+    #[test]
+    fn a_misspelt_field_is_recognised_and_a_strange_one_is_not() {
+        for (name, expected) in [
+            ("cooldownMs", Some("cooldown_ms")),
+            ("taget", Some("target")),
+            ("key", Some("keys")),
+            ("baseURL", Some("target")),
+            ("api_keys", Some("keys")),
+            ("hots", Some("host")),
+            ("hosts", Some("host")),
+            ("prot", Some("port")),
+            ("colour", None),
+        ] {
+            assert_eq!(meant(FIELDS, name), expected, "{name}");
+        }
+        assert_eq!(meant(KEY_FIELDS, "apiKey"), Some("key"));
+    }
+}

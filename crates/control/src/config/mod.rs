@@ -1,0 +1,361 @@
+//! Flags, environment and file become one validated configuration, or every reason why not.
+
+mod credential;
+mod document;
+mod environment;
+mod field;
+mod finding;
+mod location;
+mod network;
+mod permission;
+mod pool;
+mod settings;
+mod sheet;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use api_key_lb_core::{AccountId, Plan, Pool, Secret};
+
+pub use environment::{Environment, Flags};
+pub use finding::{ConfigError, Note, NoteLevel, Place, Problem};
+pub use location::{Location, find_file};
+
+pub(crate) use credential::objection as key_objection;
+pub(crate) use document::{syntax, syntax_problem, without_mark};
+
+use finding::{Findings, Sourced};
+use pool::PoolBuilder;
+use settings::{
+    ca_file, client_tokens, default_workers, guard, limits, listen, log_level, setting, timing,
+};
+use sheet::{Sheet, number, switch};
+
+/// The TCP port unless another is configured.
+pub const DEFAULT_PORT: u16 = 4577;
+/// The target of the default pool unless another is configured.
+pub const DEFAULT_TARGET: &str = "https://api.openai.com";
+
+/// Which requests leave a line in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Each.
+    #[default]
+    Requests,
+    /// Those with a retry, an error or an answer of our own.
+    Problems,
+    /// None.
+    Off,
+}
+
+impl LogLevel {
+    /// As written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Problems => "problems",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Requests, Self::Problems, Self::Off]
+            .into_iter()
+            .find(|level| level.as_str().eq_ignore_ascii_case(text.trim()))
+            .ok_or_else(|| "`log` must be \"requests\", \"problems\" or \"off\"".to_owned())
+    }
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The TCP port; 0 takes any free one.
+    pub port: u16,
+    /// The addresses; never empty.
+    pub hosts: Vec<IpAddr>,
+    /// Whether they were given. If not, one that this machine does not have is no error.
+    pub explicit_hosts: bool,
+}
+
+/// Everything that was configured, validated.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the engine serves by.
+    pub plan: Plan,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Number of worker threads, at least 1.
+    pub workers: usize,
+    /// A PEM file with certificate authorities to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Which requests are logged.
+    pub log: LogLevel,
+    /// The file that was read, if one was.
+    pub file: Option<PathBuf>,
+    /// The names of the accounts that have one.
+    pub accounts: BTreeMap<AccountId, String>,
+    /// What to say once at the start.
+    pub notes: Vec<Note>,
+}
+
+/// How to reach the instance that this configuration describes.
+#[derive(Clone, Debug)]
+pub struct Contact {
+    /// Its TCP port.
+    pub port: u16,
+    /// The addresses it listens on.
+    pub hosts: Vec<IpAddr>,
+    /// What it wants from its clients; empty for nothing.
+    pub client_tokens: Vec<Secret>,
+}
+
+impl Config {
+    /// Loads, merges and validates.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every problem that was found, not only the first.
+    pub fn load(flags: &Flags, env: &Environment) -> Result<Self, ConfigError> {
+        let mut findings = Findings::default();
+        let config = Self::assemble(flags, env, &mut findings);
+        match config {
+            Some(mut config) if findings.problems.is_empty() => {
+                config.notes = findings.notes;
+                Ok(config)
+            }
+            _ => Err(findings.into_error()),
+        }
+    }
+
+    /// The port that would be listened on, as far as it can be told. Works without keys and with
+    /// a broken file: whoever wants to stop or look at a process must not be refused for that.
+    pub fn listen_port_lenient(flags: &Flags, env: &Environment) -> u16 {
+        Self::contact_lenient(flags, env).port
+    }
+
+    /// How to reach the running instance, as far as it can be told; see [`Self::listen_port_lenient`].
+    pub fn contact_lenient(flags: &Flags, env: &Environment) -> Contact {
+        let mut ignored = Findings::default();
+        let file = find_file(flags, env).ok().flatten();
+        let mut sheet = file
+            .and_then(|file| read_file(&file.path, &mut ignored))
+            .unwrap_or_default();
+        let usable = |text: &str| {
+            number(text)
+                .and_then(|port| u16::try_from(port).ok())
+                .filter(|port| *port != 0)
+        };
+        let in_file = sheet
+            .scalars
+            .get("port")
+            .and_then(|port| usable(&port.value));
+        sheet.overlay(flags, env);
+        let port = sheet
+            .scalars
+            .get("port")
+            .and_then(|port| usable(&port.value));
+        let (hosts, _) = network::hosts(&sheet.list("host"), &mut ignored);
+        Contact {
+            port: port.or(in_file).unwrap_or(DEFAULT_PORT),
+            hosts,
+            client_tokens: client_tokens(&sheet.list("client_tokens"), env, &mut ignored),
+        }
+    }
+
+    /// Everything, with what is wrong in `findings`; `None` if nothing can be made of it.
+    fn assemble(flags: &Flags, env: &Environment, findings: &mut Findings) -> Option<Self> {
+        let file = match find_file(flags, env) {
+            Ok(file) => file.map(|location| location.path),
+            Err(problem) => {
+                findings.problems.push(problem);
+                return None;
+            }
+        };
+        let mut sheet = match &file {
+            Some(path) => read_file(path, findings)?,
+            None => Sheet::default(),
+        };
+        sheet.overlay(flags, env);
+
+        let log = log_level(&sheet, findings);
+        let ca_file = ca_file(&sheet, env, findings);
+        let timing = timing(&sheet, findings);
+        let limits = limits(&sheet, findings);
+        let answer_headers = switch(&sheet.scalars, "answer_headers", findings).unwrap_or(true);
+        let workers = setting(&sheet, "workers", findings)
+            .and_then(|workers| usize::try_from(workers).ok())
+            .unwrap_or_else(default_workers);
+        let listen = listen(&mut sheet, findings);
+        let guard = guard(&mut sheet, &listen, env, findings);
+
+        let mut builder = PoolBuilder::new(env);
+        let (default_pool, named_pools) =
+            pools(&sheet, &mut builder, file.as_deref(), env, findings);
+        let plan = Plan {
+            default_pool,
+            named_pools,
+            guard,
+            timing,
+            limits,
+            answer_headers,
+        };
+        refuse_itself(&plan, &listen, &builder, findings);
+        Some(Self {
+            plan,
+            listen,
+            workers,
+            ca_file,
+            log,
+            file,
+            accounts: builder.accounts,
+            notes: Vec::new(),
+        })
+    }
+}
+
+/// Reads the file; `None` after a problem that leaves nothing of it.
+fn read_file(path: &Path, findings: &mut Findings) -> Option<Sheet> {
+    let unreadable = |error: &dyn fmt::Display| {
+        format!(
+            "cannot read `{}`: {error}; correct it, or name another file with --config",
+            path.display()
+        )
+    };
+    let text = match std::fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => text,
+        Ok(Err(_)) => {
+            findings.problem_nowhere(unreadable(&"it is not UTF-8 text"));
+            return None;
+        }
+        Err(error) => {
+            findings.problem_nowhere(unreadable(&error));
+            return None;
+        }
+    };
+    if let Some(warning) = permission::warning(path, "your keys") {
+        findings.note(NoteLevel::Warning, warning);
+    }
+    match document::parse(&Arc::from(path), &text) {
+        Ok(Some(root)) => Some(Sheet::read(root, findings)),
+        Ok(None) => Some(Sheet::default()),
+        Err(problem) => {
+            findings.problems.push(problem);
+            None
+        }
+    }
+}
+
+fn pools(
+    sheet: &Sheet,
+    builder: &mut PoolBuilder<'_>,
+    file: Option<&Path>,
+    env: &Environment,
+    findings: &mut Findings,
+) -> (Option<Pool>, Vec<Pool>) {
+    let before = findings.problems.len();
+    let in_pools = sheet.pools.iter().flat_map(|pool| &pool.keys);
+    builder.reserve_labels(sheet.keys.iter().chain(in_pools), findings);
+
+    let given = sheet.scalars.get("target");
+    let default_pool = if sheet.keys.is_empty() {
+        if let (Some(target), false) = (given, sheet.pools.is_empty()) {
+            findings.warn(
+                &target.place,
+                "`target` is without effect, because there are no `keys` beside it; \
+                 add them, or remove it",
+            );
+        }
+        None
+    } else {
+        let usual = Sourced {
+            value: DEFAULT_TARGET.to_owned(),
+            place: Place::Default,
+        };
+        builder
+            .target(given.unwrap_or(&usual), findings)
+            .and_then(|target| builder.pool("", &target, &sheet.keys, findings))
+    };
+    let mut named_pools: Vec<Pool> = Vec::new();
+    for entry in &sheet.pools {
+        if named_pools.iter().any(|pool| pool.name == entry.name.value) {
+            findings.problem(
+                &entry.name.place,
+                format!(
+                    "there are two pools called `{}`; rename one of them",
+                    entry.name.value
+                ),
+            );
+            continue;
+        }
+        named_pools.extend(builder.named_pool(entry, findings));
+    }
+    if default_pool.is_none()
+        && named_pools.is_empty()
+        && !sheet.keys_unread
+        && findings.problems.len() == before
+    {
+        findings.problem_nowhere(no_keys(file, env));
+    }
+    (default_pool, named_pools)
+}
+
+/// That there is no key, and each way to give one.
+fn no_keys(file: Option<&Path>, env: &Environment) -> String {
+    let path = file
+        .map(Path::to_path_buf)
+        .or_else(|| location::home_file(env))
+        .map_or_else(
+            || "api-key-lb.json".to_owned(),
+            |path| path.display().to_string(),
+        );
+    let where_looked = match file {
+        Some(file) => format!("the file `{}` has none", file.display()),
+        None => "there is no configuration file".to_owned(),
+    };
+    format!(
+        "there is no API key: {where_looked}, and neither --keys nor API_KEYS is given. Do one of these:\n\
+         api-key-lb setup --keys KEY1,KEY2 --target {DEFAULT_TARGET}\n\
+         API_KEYS=KEY1,KEY2 api-key-lb start\n\
+         or write {{\"keys\": [\"KEY1\", \"KEY2\"]}} into {path}"
+    )
+}
+
+/// A target that leads back here would send every request round in circles.
+fn refuse_itself(plan: &Plan, listen: &Listen, builder: &PoolBuilder<'_>, findings: &mut Findings) {
+    // Any free port cannot be known before it is taken.
+    if listen.port == 0 {
+        return;
+    }
+    let Some(target) = plan.target_at_self(listen.port, &listen.hosts) else {
+        return;
+    };
+    let place = builder
+        .targets
+        .iter()
+        .find(|known| *known.value == *target)
+        .map_or(Place::Default, |known| known.place.clone());
+    findings.problem(
+        &place,
+        format!(
+            "the target {target} is this proxy itself, which listens on port {}; write the \
+             provider's URL, such as {DEFAULT_TARGET}, or choose another `port`",
+            listen.port
+        ),
+    );
+}

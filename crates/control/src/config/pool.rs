@@ -1,0 +1,264 @@
+//! Pools and keys as written become those of the plan: secrets fetched, duplicates dropped, labels given.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use api_key_lb_core::plan::RESERVED_POOL_NAMES;
+use api_key_lb_core::target::Target;
+use api_key_lb_core::{AccountId, Key, KeyId, Pool};
+
+use super::credential;
+use super::environment::Environment;
+use super::field::KEY_FIELDS;
+use super::finding::{Findings, NoteLevel, Place, Sourced};
+use super::network::{Proxies, is_private};
+use super::sheet::{KeyEntry, PoolEntry, whole};
+
+/// The most characters of a label or a pool name.
+const MOST_NAME: usize = 64;
+
+/// Builds pools one after the other, remembering what must be unique among all of them.
+pub(crate) struct PoolBuilder<'a> {
+    env: &'a Environment,
+    proxies: Proxies<'a>,
+    /// Labels that are taken.
+    labels: BTreeSet<String>,
+    /// The names of the accounts that were given one.
+    pub(crate) accounts: BTreeMap<AccountId, String>,
+    /// Every target and where it was given.
+    pub(crate) targets: Vec<Sourced<Arc<Target>>>,
+}
+
+impl<'a> PoolBuilder<'a> {
+    pub(crate) fn new(env: &'a Environment) -> Self {
+        Self {
+            env,
+            proxies: Proxies::of(env),
+            labels: BTreeSet::new(),
+            accounts: BTreeMap::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    /// Checks the labels given in any pool and keeps default ones from taking them. Before [`Self::pool`].
+    pub(crate) fn reserve_labels<'k>(
+        &mut self,
+        entries: impl Iterator<Item = &'k KeyEntry>,
+        findings: &mut Findings,
+    ) {
+        for label in entries.filter_map(|entry| entry.rest.get("label")) {
+            let text = label.value.trim();
+            if text.is_empty()
+                || text.len() > MOST_NAME
+                || !text.bytes().all(|b| b.is_ascii_graphic())
+            {
+                findings.problem(
+                    &label.place,
+                    format!(
+                        "a `label` is 1 to {MOST_NAME} ASCII letters, digits and signs without \
+                         spaces; write one such as \"work\""
+                    ),
+                );
+            } else if !self.labels.insert(text.to_owned()) {
+                findings.problem(
+                    &label.place,
+                    format!("two keys have the label `{text}`; give each key a label of its own"),
+                );
+            }
+        }
+    }
+
+    /// A target; a problem if it is none, a warning if keys would travel to it in the open.
+    pub(crate) fn target(
+        &mut self,
+        given: &Sourced<String>,
+        findings: &mut Findings,
+    ) -> Option<Arc<Target>> {
+        let target = match Target::parse(&given.value) {
+            Ok(target) => Arc::new(target),
+            Err(error) => {
+                findings.problem(&given.place, format!("`target`: {error}"));
+                return None;
+            }
+        };
+        if !target.tls() && !is_private(target.host()) {
+            findings.warn(
+                &given.place,
+                format!(
+                    "keys travel unencrypted to {target}, anyone on the way can read them; \
+                     write https:// instead if the server has it"
+                ),
+            );
+        }
+        self.targets.push(Sourced {
+            value: target.clone(),
+            place: given.place.clone(),
+        });
+        Some(target)
+    }
+
+    /// A pool from the file's `pools`.
+    pub(crate) fn named_pool(
+        &mut self,
+        entry: &PoolEntry,
+        findings: &mut Findings,
+    ) -> Option<Pool> {
+        let name = &entry.name.value;
+        let place = &entry.name.place;
+        let lettered = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        let dots_only = name.bytes().all(|byte| byte == b'.');
+        if !lettered || dots_only || name.len() > MOST_NAME {
+            findings.problem(
+                place,
+                format!(
+                    "a pool's name is 1 to {MOST_NAME} of A-Z a-z 0-9 . _ -, because it is the first \
+                     part of the path (/zai/v1/…); rename it"
+                ),
+            );
+            return None;
+        }
+        if let Some(reserved) = RESERVED_POOL_NAMES
+            .iter()
+            .find(|reserved| name.eq_ignore_ascii_case(reserved))
+        {
+            findings.problem(
+                place,
+                format!("a pool cannot be called `{name}`: paths that begin with /{reserved} mean something else; rename it"),
+            );
+        }
+        let Some(target) = &entry.target else {
+            findings.problem(
+                place,
+                format!("pool `{name}` has no `target`; add one such as \"target\": \"https://api.z.ai\""),
+            );
+            return None;
+        };
+        if entry.keys.is_empty() {
+            findings.problem(
+                place,
+                format!(
+                    "pool `{name}` has no key; add \"keys\": [\"KEY\"] to it, or remove the pool"
+                ),
+            );
+        }
+        let target = self.target(target, findings)?;
+        self.pool(name, &target, &entry.keys, findings)
+    }
+
+    /// A pool of `entries`; `None` if none of them can be used.
+    pub(crate) fn pool(
+        &mut self,
+        name: &str,
+        target: &Arc<Target>,
+        entries: &[KeyEntry],
+        findings: &mut Findings,
+    ) -> Option<Pool> {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut twins = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let what = what(name, index + 1);
+            let Some(key) = self.key(name, &what, target, entry, findings) else {
+                continue;
+            };
+            match keys.iter().find(|kept| kept.id == key.id) {
+                Some(kept) => twins.push(format!(
+                    "{what} ({}) is `{}`",
+                    key.secret.masked(),
+                    kept.label
+                )),
+                None => keys.push(Key {
+                    label: self.label(name, index + 1, entry),
+                    ..key
+                }),
+            }
+        }
+        if let (false, Some(first)) = (twins.is_empty(), entries.first()) {
+            let place = match &first.key.place {
+                Place::File { path, .. } => path.display().to_string(),
+                other => other.to_string(),
+            };
+            findings.note(
+                NoteLevel::Info,
+                format!(
+                    "{place}: a key given more than once counts once: {}",
+                    twins.join(", ")
+                ),
+            );
+        }
+        (!keys.is_empty()).then(|| Pool {
+            name: name.to_owned(),
+            target: target.clone(),
+            keys,
+        })
+    }
+
+    /// One key, still without its label.
+    fn key(
+        &mut self,
+        pool: &str,
+        what: &str,
+        target: &Arc<Target>,
+        entry: &KeyEntry,
+        findings: &mut Findings,
+    ) -> Option<Key> {
+        let secret = credential::resolve(&entry.key, what, self.env, findings);
+        let target = match entry.rest.get("target") {
+            Some(own) => self.target(own, findings)?,
+            None => target.clone(),
+        };
+        let weight = whole(KEY_FIELDS, &entry.rest, "weight", findings)
+            .and_then(|weight| u32::try_from(weight).ok())
+            .unwrap_or(1);
+        let secret = secret?;
+        let id = KeyId::of(&secret, &target);
+        let account = entry
+            .rest
+            .get("account")
+            .map(|account| account.value.trim())
+            .filter(|account| !account.is_empty())
+            .map_or(AccountId::of_key(id), |account| {
+                let id = AccountId::named(pool, account);
+                self.accounts.insert(id, account.to_owned());
+                id
+            });
+        Some(Key {
+            id,
+            label: String::new(),
+            secret,
+            via: self.proxies.via(&target, findings),
+            target,
+            account,
+            weight,
+        })
+    }
+
+    /// The given label, else one that says where in the list the key stands.
+    fn label(&mut self, pool: &str, position: usize, entry: &KeyEntry) -> String {
+        if let Some(label) = entry.rest.get("label") {
+            return label.value.trim().to_owned();
+        }
+        let stem: String = match pool {
+            "" => "key".into(),
+            // Room for the number.
+            name => name.chars().take(MOST_NAME - 8).collect(),
+        };
+        let mut number = position;
+        loop {
+            let label = format!("{stem}-{number}");
+            if self.labels.insert(label.clone()) {
+                return label;
+            }
+            number += 1;
+        }
+    }
+}
+
+/// How messages name a key: by its position, from 1.
+fn what(pool: &str, position: usize) -> String {
+    match pool {
+        "" => format!("key {position}"),
+        pool => format!("key {position} of pool `{pool}`"),
+    }
+}

@@ -1,0 +1,306 @@
+//! Facts about requests become lines that people read. Never a body, a query or a secret.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use api_key_lb_core::KeyId;
+use api_key_lb_core::fact::{Affinity, Ending, Fact};
+use api_key_lb_core::moment::Moment;
+
+use crate::config::LogLevel;
+
+/// The most characters of a path shown.
+const MOST_PATH: usize = 120;
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// Whether `fact` leaves a line at `level`.
+pub fn wanted(level: LogLevel, fact: &Fact) -> bool {
+    match level {
+        LogLevel::Requests => true,
+        LogLevel::Problems => {
+            fact.attempts.len() > 1
+                || fact.status >= 400
+                || matches!(fact.ending, Ending::Cut | Ending::Own(_))
+        }
+        LogLevel::Off => false,
+    }
+}
+
+/// The line for `fact`, without a line break. Its time is when the request ended, in UTC.
+pub fn line(fact: &Fact, label_of: &dyn Fn(KeyId) -> String) -> String {
+    let mut line = format!(
+        "{} {} {}",
+        time_of_day(fact.began.after(fact.took)),
+        fact.method,
+        shown_path(&fact.path)
+    );
+    if fact.status != 0 {
+        add(&mut line, format_args!("{}", fact.status));
+    }
+    if let Ending::Own(code) = fact.ending {
+        add(&mut line, format_args!("(own answer: {code})"));
+    }
+    match fact.attempts.as_slice() {
+        [] => {}
+        [only] if only.status == Some(fact.status) => {
+            add(&mut line, format_args!("{}", label_of(only.key)));
+        }
+        several => {
+            let attempts: Vec<String> = several
+                .iter()
+                .map(|attempt| match attempt.status {
+                    Some(status) => format!("{} {status}", label_of(attempt.key)),
+                    None => format!("{} no answer", label_of(attempt.key)),
+                })
+                .collect();
+            add(&mut line, format_args!("{}", attempts.join(", ")));
+        }
+    }
+    if let Some(session) = fact.session {
+        if fact.affinity != Affinity::None {
+            add(&mut line, format_args!("{}", fact.affinity.as_str()));
+        }
+        add(&mut line, format_args!("session {}", session.short()));
+        if let Some(rule) = fact.rule {
+            add(&mut line, format_args!("({rule})"));
+        }
+    }
+    add(&mut line, format_args!("{}", seconds(fact.took)));
+    if !fact.first_byte.is_zero() && fact.status != 0 {
+        add(
+            &mut line,
+            format_args!("first byte {}", seconds(fact.first_byte)),
+        );
+    }
+    if let Some(usage) = fact.usage.filter(|usage| usage.prompt > 0) {
+        let percent = usage.cached.min(usage.prompt).saturating_mul(100) / usage.prompt;
+        add(
+            &mut line,
+            format_args!("{} tokens {percent}% cached", count(usage.prompt)),
+        );
+    }
+    match fact.ending {
+        Ending::Complete | Ending::Own(_) => {}
+        Ending::ClientLeft => add(&mut line, format_args!("client left")),
+        Ending::Cut => add(&mut line, format_args!("cut off by the provider")),
+    }
+    line
+}
+
+fn add(line: &mut String, words: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = write!(line, " {words}");
+}
+
+/// The path without query, control characters or endless tails. Cut at `?` again, though the
+/// engine already did: a query may hold a key.
+fn shown_path(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let mut shown: String = path
+        .chars()
+        .take(MOST_PATH)
+        .flat_map(char::escape_debug)
+        .collect();
+    if path.chars().count() > MOST_PATH {
+        shown.push('…');
+    }
+    shown
+}
+
+/// `12:00:01`, in UTC.
+fn time_of_day(moment: Moment) -> String {
+    let seconds = moment.unix_millis() % DAY_MS / 1000;
+    format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+fn seconds(span: Duration) -> String {
+    format!("{:.2}s", span.as_secs_f64())
+}
+
+/// `812`, `9.4k`, `102k`, `1.3M`.
+fn count(number: u64) -> String {
+    let (unit, letter) = match number {
+        0..1_000 => return number.to_string(),
+        1_000..999_500 => (1_000, 'k'),
+        _ => (1_000_000, 'M'),
+    };
+    let tenths = (number * 10 + unit / 2) / unit;
+    if tenths < 100 && !tenths.is_multiple_of(10) {
+        format!("{}.{}{letter}", tenths / 10, tenths % 10)
+    } else {
+        format!("{}{letter}", (number + unit / 2) / unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api_key_lb_core::Secret;
+    use api_key_lb_core::fact::{Attempt, SessionId, Usage};
+    use api_key_lb_core::target::Target;
+
+    use super::*;
+
+    fn key(number: u8) -> KeyId {
+        let target = Target::parse("https://h").unwrap();
+        KeyId::of(&Secret::new(format!("sk-planted-{number}")), &target)
+    }
+
+    fn label(id: KeyId) -> String {
+        (1..9)
+            .find(|number| key(*number) == id)
+            .map_or_else(|| "gone".into(), |number| format!("key-{number}"))
+    }
+
+    fn fact() -> Fact {
+        Fact {
+            began: Moment::from_unix_millis(1_700_000_000_000 / DAY_MS * DAY_MS + 43_199_760),
+            first_byte: Duration::from_millis(410),
+            took: Duration::from_millis(1240),
+            method: http::Method::POST,
+            path: "/v1/chat/completions".into(),
+            pool: String::new(),
+            status: 200,
+            model: Some("sk-planted".into()),
+            session: Some(SessionId(0x1a2b_3c4d << 96)),
+            rule: Some("x-session-id"),
+            affinity: Affinity::Home,
+            attempts: vec![Attempt {
+                key: key(2),
+                status: Some(200),
+            }],
+            usage: Some(Usage {
+                prompt: 102_400,
+                cached: 93_184,
+                output: 500,
+            }),
+            request_bytes: 1,
+            response_bytes: 1,
+            ending: Ending::Complete,
+        }
+    }
+
+    fn shown(fact: &Fact) -> String {
+        line(fact, &label)
+    }
+
+    #[test]
+    fn a_good_request_is_one_line_with_key_session_times_and_tokens() {
+        assert_eq!(
+            shown(&fact()),
+            "12:00:01 POST /v1/chat/completions 200 key-2 home session 1a2b3c4d (x-session-id) \
+             1.24s first byte 0.41s 102k tokens 91% cached"
+        );
+    }
+
+    #[test]
+    fn a_retry_names_what_each_key_answered() {
+        let mut fact = fact();
+        fact.attempts = vec![
+            Attempt {
+                key: key(1),
+                status: Some(429),
+            },
+            Attempt {
+                key: key(3),
+                status: None,
+            },
+            Attempt {
+                key: key(2),
+                status: Some(200),
+            },
+        ];
+        fact.affinity = Affinity::Borrowed;
+        fact.usage = None;
+        assert_eq!(
+            shown(&fact),
+            "12:00:01 POST /v1/chat/completions 200 key-1 429, key-3 no answer, key-2 200 \
+             borrowed session 1a2b3c4d (x-session-id) 1.24s first byte 0.41s"
+        );
+    }
+
+    #[test]
+    fn an_answer_of_our_own_and_an_early_end_say_so() {
+        let mut fact = fact();
+        fact.session = None;
+        fact.usage = None;
+        fact.attempts.clear();
+        fact.status = 403;
+        fact.ending = Ending::Own("origin");
+        fact.first_byte = Duration::ZERO;
+        fact.path = "/".into();
+        assert_eq!(
+            shown(&fact),
+            "12:00:01 POST / 403 (own answer: origin) 1.24s"
+        );
+        fact.status = 0;
+        fact.ending = Ending::ClientLeft;
+        assert_eq!(shown(&fact), "12:00:01 POST / 1.24s client left");
+        fact.status = 200;
+        fact.ending = Ending::Cut;
+        assert_eq!(
+            shown(&fact),
+            "12:00:01 POST / 200 1.24s cut off by the provider"
+        );
+    }
+
+    #[test]
+    fn a_line_holds_no_query_no_secret_and_no_second_line() {
+        let mut fact = fact();
+        fact.path = format!(
+            "/v1/a\r\n12:00:00 FAKE\u{1b}[2J{}?key=sk-planted",
+            "x".repeat(500)
+        );
+        let line = shown(&fact);
+        assert!(!line.contains("planted"), "{line}");
+        assert!(!line.contains(char::is_control), "{line}");
+        assert!(line.len() < 350, "{line}");
+    }
+
+    #[test]
+    fn problems_are_retries_errors_cuts_and_own_answers() {
+        let good = fact();
+        let mut left = fact();
+        left.status = 0;
+        left.ending = Ending::ClientLeft;
+        let mut failed = fact();
+        failed.status = 502;
+        let mut cut = fact();
+        cut.ending = Ending::Cut;
+        let mut retried = fact();
+        retried.attempts.push(retried.attempts[0].clone());
+        for (fact, problem) in [
+            (good, false),
+            (left, false),
+            (failed, true),
+            (cut, true),
+            (retried, true),
+        ] {
+            assert_eq!(wanted(LogLevel::Problems, &fact), problem, "{fact:?}");
+            assert!(wanted(LogLevel::Requests, &fact));
+            assert!(!wanted(LogLevel::Off, &fact));
+        }
+    }
+
+    #[test]
+    fn token_counts_are_short() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1k"),
+            (9_449, "9.4k"),
+            (9_999, "10k"),
+            (102_400, "102k"),
+            (999_499, "999k"),
+            (999_500, "1M"),
+            (1_340_000, "1.3M"),
+        ] {
+            assert_eq!(count(number), text);
+        }
+    }
+}

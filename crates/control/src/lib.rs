@@ -1,0 +1,18 @@
+//! What api-key-lb knows and remembers: configuration, health, the log of requests, who runs where.
+//!
+//! - [`config`]: flags, environment and file become one validated [`config::Config`].
+//! - [`setup_file`]: what `setup` writes, leaving comments and unknown fields alone.
+//! - [`health`]: the answer to `GET /health`, written and read.
+//! - [`ledger`]: facts about requests become log lines.
+//! - [`runtime_file`]: how `stop` and `status` find the right process.
+//!
+//! Nothing here holds a connection of a client.
+
+pub mod config;
+pub mod health;
+pub mod ledger;
+mod private_file;
+pub mod runtime_file;
+pub mod setup_file;
+
+pub use config::{Config, ConfigError, Environment, Flags};

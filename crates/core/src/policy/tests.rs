@@ -1,0 +1,299 @@
+//! The policy stepped by hand and by random walks: homes, borrowing, cooldowns, refusals, turns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::plan::{Guard, Limits};
+use crate::secret::Secret;
+use crate::target::Target;
+
+fn at(millis: u64) -> Moment {
+    Moment::from_unix_millis(1_790_000_000_000 + millis)
+}
+
+/// A plan with one key per name; names like `a@acme` put keys into one account.
+fn plan(names: &[&str]) -> Plan {
+    let target = Arc::new(Target::parse("https://h").unwrap());
+    let keys = names.iter().map(|name| {
+        let secret = Secret::new((*name).to_owned());
+        let id = KeyId::of(&secret, &target);
+        let account = match name.split_once('@') {
+            Some((_, account)) => AccountId::named("", account),
+            None => AccountId::of_key(id),
+        };
+        Key {
+            id,
+            label: (*name).to_owned(),
+            secret,
+            target: Arc::clone(&target),
+            via: None,
+            account,
+            weight: 1,
+        }
+    });
+    Plan {
+        default_pool: Some(Pool {
+            name: String::new(),
+            target: Arc::clone(&target),
+            keys: keys.collect(),
+        }),
+        named_pools: Vec::new(),
+        guard: Guard::default(),
+        timing: Timing::default(),
+        limits: Limits::default(),
+        answer_headers: true,
+    }
+}
+
+struct World {
+    plan: Plan,
+    policy: Policy,
+}
+
+impl World {
+    fn new(names: &[&str]) -> Self {
+        let plan = plan(names);
+        Self {
+            policy: Policy::new(&plan),
+            plan,
+        }
+    }
+
+    fn pool(&self) -> &Pool {
+        self.plan.default_pool.as_ref().unwrap()
+    }
+
+    fn choose(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> Choice {
+        let pool = self.plan.default_pool.as_ref().unwrap();
+        self.policy
+            .choose(pool, session.map(SessionId), tried, at(now))
+    }
+
+    fn used(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> (KeyId, Affinity) {
+        match self.choose(session, tried, now) {
+            Choice::Use { key, affinity } => (self.pool().keys[key].id, affinity),
+            Choice::Exhausted { .. } => panic!("a key was expected"),
+        }
+    }
+
+    fn judged(
+        &mut self,
+        session: Option<u128>,
+        key: KeyId,
+        verdict: Verdict,
+        refused: &[KeyId],
+        now: u64,
+    ) {
+        let pool = self.plan.default_pool.as_ref().unwrap();
+        let key = pool.keys.iter().find(|known| known.id == key).unwrap();
+        self.policy
+            .judged(pool, key, session.map(SessionId), verdict, refused, at(now));
+    }
+
+    /// One request that is served at the first try.
+    fn served(&mut self, session: u128, now: u64) -> (KeyId, Affinity) {
+        let (key, affinity) = self.used(Some(session), &[], now);
+        self.judged(Some(session), key, Verdict::Served, &[], now);
+        (key, affinity)
+    }
+}
+
+fn throttled(until: u64) -> Verdict {
+    Verdict::Throttled {
+        until: Some(at(until)),
+    }
+}
+
+#[test]
+fn a_session_stays_on_its_home() {
+    let mut world = World::new(&["a", "b", "c"]);
+    let (home, first) = world.served(7, 0);
+    assert_eq!(first, Affinity::New);
+    for turn in 1..20 {
+        assert_eq!(world.served(7, turn), (home, Affinity::Home));
+    }
+}
+
+#[test]
+fn a_throttled_home_is_borrowed_from_and_returned_to() {
+    let mut world = World::new(&["a", "b", "c"]);
+    let (home, _) = world.served(7, 0);
+    world.judged(Some(7), home, throttled(5_000), &[], 100);
+    let (lender, affinity) = world.served(7, 200);
+    assert_ne!(lender, home);
+    assert_eq!(affinity, Affinity::Borrowed);
+    assert_eq!(
+        world.served(7, 4_999),
+        (lender, Affinity::Borrowed),
+        "the loan is sticky"
+    );
+    assert_eq!(world.served(7, 5_000), (home, Affinity::Home));
+}
+
+#[test]
+fn a_home_that_never_served_gives_way_to_whoever_did() {
+    let mut world = World::new(&["a", "b", "c"]);
+    let (first, _) = world.used(Some(7), &[], 0);
+    world.judged(Some(7), first, throttled(1_000), &[], 0);
+    let (second, affinity) = world.used(Some(7), &[first], 0);
+    assert_eq!(affinity, Affinity::New);
+    world.judged(Some(7), second, Verdict::Served, &[], 0);
+    assert_eq!(world.served(7, 2_000), (second, Affinity::Home));
+}
+
+#[test]
+fn a_refused_home_is_left_for_good_and_a_refusal_alone_is_held_against_nobody() {
+    let mut world = World::new(&["a", "b"]);
+    let (home, _) = world.served(7, 0);
+    let (other, _) = world.used(Some(7), &[home], 10);
+    world.judged(Some(7), home, Verdict::KeyRefused, &[], 10);
+    assert_eq!(
+        world.used(Some(7), &[], 20).0,
+        home,
+        "nothing proves that it was the key"
+    );
+    world.judged(Some(7), other, Verdict::Served, &[home], 30);
+    assert_eq!(
+        world.served(7, 40),
+        (other, Affinity::Home),
+        "the session has moved"
+    );
+    assert_eq!(world.served(7, 3_000_000).0, other, "and stays");
+    let refused = world.policy.snapshot(&world.plan, at(40)).keys;
+    assert!(
+        refused
+            .iter()
+            .find(|key| key.id == home)
+            .unwrap()
+            .refused_until
+            .is_some()
+    );
+}
+
+#[test]
+fn refused_keys_come_last_but_they_come() {
+    let mut world = World::new(&["a", "b"]);
+    let ids: Vec<KeyId> = world.pool().keys.iter().map(|key| key.id).collect();
+    world.judged(None, ids[1], Verdict::Served, &[ids[0]], 0);
+    assert_eq!(world.used(None, &[], 1).0, ids[1]);
+    assert_eq!(world.used(None, &[], 2).0, ids[1]);
+    assert_eq!(world.used(None, &[ids[1]], 3).0, ids[0]);
+}
+
+#[test]
+fn one_keys_throttle_cools_its_whole_account() {
+    let mut world = World::new(&["a@acme", "b@acme", "c"]);
+    let ids: Vec<KeyId> = world.pool().keys.iter().map(|key| key.id).collect();
+    world.judged(None, ids[0], throttled(9_000), &[], 0);
+    for now in 1..10 {
+        assert_eq!(world.used(None, &[], now).0, ids[2]);
+    }
+    let soonest = Some(at(9_000));
+    assert_eq!(
+        world.choose(None, &[ids[2]], 10),
+        Choice::Exhausted { soonest }
+    );
+}
+
+#[test]
+fn when_all_cool_the_soonest_time_is_named() {
+    let mut world = World::new(&["a", "b"]);
+    let ids: Vec<KeyId> = world.pool().keys.iter().map(|key| key.id).collect();
+    world.judged(None, ids[0], throttled(9_000), &[], 0);
+    world.judged(None, ids[1], throttled(4_000), &[], 0);
+    let soonest = Some(at(4_000));
+    assert_eq!(world.choose(Some(7), &[], 1), Choice::Exhausted { soonest });
+    assert!(matches!(
+        world.choose(Some(7), &[], 4_000),
+        Choice::Use { .. }
+    ));
+}
+
+#[test]
+fn requests_without_a_session_take_turns_by_weight() {
+    let mut world = World::new(&["a", "b", "c"]);
+    world.plan.default_pool.as_mut().unwrap().keys[2].weight = 2;
+    let mut counts: HashMap<KeyId, u32> = HashMap::new();
+    for now in 0..400 {
+        *counts.entry(world.used(None, &[], now).0).or_default() += 1;
+    }
+    let shares: Vec<u32> = world
+        .pool()
+        .keys
+        .iter()
+        .map(|key| counts[&key.id])
+        .collect();
+    assert_eq!(shares, [100, 100, 200]);
+}
+
+#[test]
+fn reordering_keys_moves_no_session_even_after_a_restart() {
+    let mut world = World::new(&["a", "b", "c", "d"]);
+    let mut other = World::new(&["d", "b", "a", "c"]);
+    for session in 0..200 {
+        assert_eq!(world.served(session, 0).0, other.served(session, 0).0);
+    }
+}
+
+#[test]
+fn sessions_are_counted_and_forgotten() {
+    let mut world = World::new(&["a"]);
+    for session in 0..5 {
+        world.served(session, 0);
+    }
+    assert_eq!(world.policy.snapshot(&world.plan, at(1)).sessions, 5);
+    let later = Moment::from_unix_millis(at(2).unix_millis()).after(Duration::from_secs(3600));
+    assert_eq!(world.policy.snapshot(&world.plan, later).sessions, 0);
+}
+
+proptest! {
+    /// Whatever happened before: a request never gets a key twice, never a cooling account, and
+    /// is refused only when no key is left that may be tried.
+    #[test]
+    fn a_request_meets_each_usable_key_at_most_once(
+        steps in prop::collection::vec((0_u128..4, 0_usize..5, 0_u64..3_000, 0_u64..5_000), 1..120)
+    ) {
+        let mut world = World::new(&["a", "b@x", "c@x", "d", "e"]);
+        let mut now = 0;
+        let mut cooling: HashMap<AccountId, u64> = HashMap::new();
+        for (session, outcome, pause, span) in steps {
+            now += pause;
+            let mut tried: Vec<KeyId> = Vec::new();
+            let mut refused = Vec::new();
+            loop {
+                let session = (session > 0).then_some(session);
+                let choice = world.choose(session, &tried, now);
+                let usable = |key: &&Key| !tried.contains(&key.id)
+                    && cooling.get(&key.account).is_none_or(|until| *until <= now);
+                let Choice::Use { key, .. } = choice else {
+                    prop_assert_eq!(world.pool().keys.iter().filter(usable).count(), 0);
+                    break;
+                };
+                let key = world.pool().keys[key].clone();
+                prop_assert!(usable(&&key));
+                tried.push(key.id);
+                let verdict = match (outcome + tried.len()) % 5 {
+                    0 => Verdict::Served,
+                    1 => throttled(now + span),
+                    2 => Verdict::KeyRefused,
+                    3 => Verdict::ServerFault,
+                    _ => Verdict::Unreachable,
+                };
+                world.judged(session, key.id, verdict, &refused, now);
+                match verdict {
+                    Verdict::Served => break,
+                    Verdict::Throttled { .. } => {
+                        let until = cooling.entry(key.account).or_default();
+                        *until = (*until).max(now + span);
+                    }
+                    Verdict::KeyRefused => refused.push(key.id),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

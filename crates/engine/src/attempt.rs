@@ -1,0 +1,132 @@
+//! Stops 4 and 5 of a request's way: the next key for it, and the request as that key sends it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_key_lb_core::fact::{Affinity, SessionId};
+use api_key_lb_core::plan::{Key, KeyId, Plan, Pool};
+use api_key_lb_core::policy::Choice;
+use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
+use api_key_lb_core::wire::dialect::Endpoint;
+use api_key_lb_core::wire::provider;
+use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+
+use crate::body::RequestBody;
+use crate::error::SendError;
+use crate::gather::Gathered;
+use crate::record::Record;
+use crate::state::State;
+use crate::upstream::{Destination, Lease, Upstreams};
+
+/// What stays the same over all attempts of one request.
+pub(crate) struct Call<'c> {
+    pub(crate) state: &'c Arc<State>,
+    pub(crate) upstreams: &'c Rc<Upstreams>,
+    pub(crate) plan: &'c Plan,
+    pub(crate) pool: &'c Pool,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) method: Method,
+    /// The client's path, without the segment that chose the pool.
+    pub(crate) path: &'c str,
+    pub(crate) query: Option<&'c str>,
+    /// The client's headers without credentials, framed anew.
+    pub(crate) headers: HeaderMap,
+    pub(crate) brought: Brought,
+    pub(crate) session: Option<SessionId>,
+    /// Whether it may be sent again although an earlier attempt may have had an effect.
+    pub(crate) repeatable: bool,
+}
+
+impl Call<'_> {
+    /// The next key, its attempt begun; or in how long the soonest cooling account is back.
+    pub(crate) fn choose(&self, record: &Record) -> Result<(&Key, Affinity), Option<Duration>> {
+        let tried: Vec<KeyId> = record.tried().collect();
+        let now = self.state.now();
+        let mut policy = self.state.policy();
+        match policy.choose(self.pool, self.session, &tried, now) {
+            Choice::Use { key, affinity } => {
+                let key = &self.pool.keys[key];
+                policy.began(key.id);
+                Ok((key, affinity))
+            }
+            Choice::Exhausted { soonest } => Err(soonest.map(|soonest| soonest.since(now))),
+        }
+    }
+
+    /// Sends the request with `key` and waits for the head of the answer.
+    pub(crate) async fn send(
+        &self,
+        key: &Key,
+        body: &mut Gathered,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let timing = &self.plan.timing;
+        let to = Destination {
+            target: &key.target,
+            via: key.via.as_deref(),
+        };
+        let make = || self.request(key, body.take()?);
+        let sending = self
+            .upstreams
+            .send(to, self.repeatable, timing.connect_timeout, make);
+        tokio::time::timeout(timing.first_byte_timeout, sending)
+            .await
+            .unwrap_or(Err(SendError::FirstByte(timing.first_byte_timeout)))
+    }
+
+    /// The upstream request: the client's, with exactly one credential, for the key's own host.
+    /// `None` only if a configured value is unfit for a header, which validation has excluded.
+    fn request(&self, key: &Key, body: RequestBody) -> Option<Request<RequestBody>> {
+        let secret = key.secret.expose();
+        let provider = provider::credential_of(&key.target, self.path, secret);
+        let kind = CredentialKind::choose(provider, self.brought, self.endpoint.dialect);
+        let query = credential::upstream_query(self.query, kind, secret);
+        let path = key.target.join(self.path, query.as_deref()).ok()?;
+        let mut headers = self.headers.clone();
+        kind.set(&mut headers, secret).ok()?;
+        headers.insert(
+            HOST,
+            HeaderValue::from_str(key.target.authority().as_str()).ok()?,
+        );
+        let uri = match &key.via {
+            // Through an outgoing proxy without a tunnel, the target is named whole.
+            Some(via) if !key.target.tls() => {
+                if let Some(authorization) = &via.authorization {
+                    let mut value = HeaderValue::from_str(authorization.expose()).ok()?;
+                    value.set_sensitive(true);
+                    headers.insert(PROXY_AUTHORIZATION, value);
+                }
+                Uri::builder()
+                    .scheme("http")
+                    .authority(key.target.authority().clone())
+                    .path_and_query(path)
+                    .build()
+                    .ok()?
+            }
+            _ => Uri::from(path),
+        };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Some(request)
+    }
+}
+
+/// Declares the body's length upstream, as the client declared one or as it has turned out.
+/// `framed` says whether the client sent a body at all.
+pub(crate) fn frame(headers: &mut HeaderMap, body: &Gathered, framed: bool) {
+    match body.length() {
+        Some(length) if body.trailers().is_none() => {
+            if framed {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+        }
+        // Trailers, and a length nobody knows, need the chunked coding.
+        _ => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+}

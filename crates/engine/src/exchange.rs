@@ -1,0 +1,204 @@
+//! The life of one request, in order: admit, read, choose, send, judge, relay. (It was accepted by
+//! the worker; it is settled when its record is dropped.)
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use api_key_lb_core::plan::{KeyId, Plan};
+use api_key_lb_core::verdict::{Elsewhere, Verdict};
+use api_key_lb_core::wire::dialect::Endpoint;
+use api_key_lb_core::wire::reply::Refusal;
+use api_key_lb_core::wire::{answer, credential, guard, headers, identity};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use http::{Method, Request};
+use hyper::body::Incoming;
+
+use crate::attempt::{Call, frame};
+use crate::error::SendError;
+use crate::gather::{Gathered, gather};
+use crate::outcome::{Answered, Outcomes};
+use crate::record::Record;
+use crate::replies::{self, Answer, own};
+use crate::upstream::Upstreams;
+use crate::worker::Shared;
+
+/// Tries in all after network errors and 5xx: the failure may be everywhere, and each try costs
+/// the provider work.
+const FEW: usize = 3;
+
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// Serves one request. There is always an answer; what could not be done says why.
+pub(crate) async fn serve(
+    shared: &Shared,
+    upstreams: &Rc<Upstreams>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let plan = shared.state.plan();
+    let origin = guard::allowed_origin(&plan.guard, request.headers()).cloned();
+    let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
+    let endpoint = Endpoint::of(request.method(), request.uri().path(), anthropic);
+    // A preflight carries no credential, so it is answered before a client token is asked for.
+    let mut answer = if origin.is_some() && replies::is_preflight(&request) {
+        replies::preflight(&request)
+    } else {
+        match admit(&plan, &request) {
+            Err(refusal) => replies::refuse(shared, &request, &refusal, endpoint.dialect),
+            Ok(()) if replies::is_control(&request) => replies::control(shared, &request),
+            Ok(()) => forward(shared, upstreams, &plan, endpoint, request).await,
+        }
+    };
+    if let Some(origin) = origin {
+        replies::share_with(&mut answer, origin);
+    }
+    Ok(answer)
+}
+
+/// Stop 2, admit: is this caller allowed, and is the request one that can be served at all?
+fn admit(plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
+    guard::admit(&plan.guard, request.headers(), request.uri())?;
+    let limits = &plan.limits;
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    if target > limits.target_bytes {
+        return Err(Refusal::TargetTooLong(limits.target_bytes));
+    }
+    if headers::size(request.headers()) > limits.head_bytes {
+        return Err(Refusal::HeadTooLarge(limits.head_bytes));
+    }
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Method);
+    }
+    if headers::is_websocket(request.headers()) {
+        return Err(Refusal::WebSocket);
+    }
+    match request.headers().get(EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Refusal::Expectation)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Stop 3, read: the pool, the body, the session.
+async fn forward(
+    shared: &Shared,
+    upstreams: &Rc<Upstreams>,
+    plan: &Plan,
+    endpoint: Endpoint,
+    request: Request<Incoming>,
+) -> Answer {
+    let (mut head, body) = request.into_parts();
+    let mut record = Record::new(
+        Arc::clone(&shared.state),
+        head.method.clone(),
+        head.uri.path(),
+    );
+    let Some((pool, path)) = plan.route(head.uri.path()) else {
+        let names = plan
+            .named_pools
+            .iter()
+            .map(|pool| pool.name.clone())
+            .collect();
+        return own(record, &Refusal::UnknownPool(names), endpoint.dialect);
+    };
+    let (mut body, facts) = match gather(body, &head.headers, &plan.limits).await {
+        Ok(gathered) => gathered,
+        Err(refusal) => return own(record, &refusal, endpoint.dialect),
+    };
+    let identity = identity::recognise(&head.headers, &facts);
+    let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
+        .iter()
+        .any(|name| head.headers.contains_key(name));
+    let brought = credential::strip(&mut head.headers, head.uri.query());
+    headers::strip_request(&mut head.headers);
+    frame(&mut head.headers, &body, framed);
+    let call = Call {
+        state: &shared.state,
+        upstreams,
+        plan,
+        pool,
+        endpoint,
+        repeatable: endpoint.repeatable(&head.method, facts.background) && body.can_repeat(),
+        method: head.method,
+        path,
+        query: head.uri.query(),
+        headers: head.headers,
+        brought,
+        session: identity.map(|identity| identity.session),
+    };
+    record.request(&pool.name, facts, identity, body.length().unwrap_or(0));
+    attempts(call, record, &mut body).await
+}
+
+/// Stops 4 to 6, choose, send and judge, until there is an answer to relay.
+async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> Answer {
+    let (plan, dialect) = (call.plan, call.endpoint.dialect);
+    let mut outcomes = Outcomes::default();
+    let mut refused: Vec<KeyId> = Vec::new();
+    let mut few = 0;
+    loop {
+        let (key, affinity) = match call.choose(&record) {
+            Ok(chosen) => chosen,
+            Err(soonest) => {
+                return outcomes.nothing_left(record, soonest, plan, dialect, call.state.now());
+            }
+        };
+        record.attempt(key.id, affinity);
+
+        let sent = call.send(key, body).await;
+
+        let now = call.state.now();
+        let (verdict, may_resend) = match &sent {
+            Ok((head, _)) => {
+                record.answered(head.status());
+                let verdict = answer::judge(head.status(), head.headers(), now);
+                (
+                    verdict,
+                    body.can_repeat() && (call.repeatable || verdict.did_nothing()),
+                )
+            }
+            Err(SendError::Connect(_)) => (Verdict::Unreachable, true),
+            Err(SendError::Broken(_)) => (Verdict::Unreachable, call.repeatable),
+            // Not sent again: the provider may still be at work on it.
+            Err(SendError::FirstByte(_)) => (Verdict::Unreachable, false),
+            Err(SendError::Loop | SendError::ClientBody | SendError::ClientBodyTooLong) => {
+                (Verdict::ClientFault, false)
+            }
+        };
+        call.state
+            .policy()
+            .judged(call.pool, key, call.session, verdict, &refused, now);
+        let again = match verdict.elsewhere() {
+            Elsewhere::No => false,
+            Elsewhere::EachOnce => may_resend,
+            Elsewhere::Few => {
+                few += 1;
+                may_resend && few < FEW
+            }
+        };
+        match sent {
+            Ok((head, lease)) => {
+                let answered = Answered {
+                    key: key.clone(),
+                    affinity,
+                    head,
+                    lease,
+                    verdict,
+                };
+                if !again {
+                    return outcomes.give(record, answered, plan, now);
+                }
+                if matches!(verdict, Verdict::KeyRefused | Verdict::CreditExhausted) {
+                    refused.push(key.id);
+                }
+                outcomes.answered(answered);
+            }
+            Err(error) if again => outcomes.failed(error),
+            Err(error) => return outcomes.give_up(record, &error, plan, dialect, now),
+        }
+    }
+}

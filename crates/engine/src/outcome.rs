@@ -1,0 +1,234 @@
+//! Which of several upstream answers a client gets, and how it is handed on.
+
+use std::time::Duration;
+
+use api_key_lb_core::fact::Affinity;
+use api_key_lb_core::plan::{Key, Limits, Plan};
+use api_key_lb_core::verdict::Verdict;
+use api_key_lb_core::wire::reply::{self, Refusal};
+use api_key_lb_core::wire::usage::AnswerReader;
+use api_key_lb_core::wire::{answer, headers};
+use api_key_lb_core::{Moment, wire::dialect::Dialect};
+use http::header::{HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::body::AnswerBody;
+use crate::error::SendError;
+use crate::record::Record;
+use crate::relay::RelayBody;
+use crate::replies::{Answer, own};
+use crate::upstream::Lease;
+
+const LB_KEY: HeaderName = HeaderName::from_static("x-lb-key");
+const LB_AFFINITY: HeaderName = HeaderName::from_static("x-lb-affinity");
+const LB_ATTEMPTS: HeaderName = HeaderName::from_static("x-lb-attempts");
+
+/// Most bytes read of an answer that is thrown away, and the longest time taken for it; error
+/// bodies are a few hundred bytes that have come with the head.
+const DISCARD_MOST: usize = 64 << 10;
+const DISCARD_WITHIN: Duration = Duration::from_secs(2);
+
+/// An upstream's answer, its body unread.
+pub(crate) struct Answered {
+    pub(crate) key: Key,
+    pub(crate) affinity: Affinity,
+    pub(crate) head: Response<Incoming>,
+    pub(crate) lease: Lease,
+    pub(crate) verdict: Verdict,
+}
+
+/// How much an answer that is no success helps the client, most first: a failure of the
+/// provider's that it may retry, a limit that ends at a known time, a refusal of one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    KeyRefused,
+    Throttled,
+    ServerFault,
+    Final,
+}
+
+impl Answered {
+    const fn worth(&self) -> Worth {
+        match self.verdict {
+            Verdict::KeyRefused | Verdict::CreditExhausted => Worth::KeyRefused,
+            Verdict::Throttled { .. } => Worth::Throttled,
+            Verdict::ServerFault | Verdict::Unreachable => Worth::ServerFault,
+            Verdict::Served | Verdict::ClientFault => Worth::Final,
+        }
+    }
+
+    /// Reads an answer that nobody will see to its end, so that its connection can be used again:
+    /// after a 429 the next request would otherwise pay for a new TLS handshake.
+    fn discard(self) {
+        let mut body = http_body_util::Limited::new(self.head.into_body(), DISCARD_MOST);
+        tokio::task::spawn_local(async move {
+            let read = async { while let Some(Ok(_)) = body.frame().await {} };
+            let read = tokio::time::timeout(DISCARD_WITHIN, read).await;
+            if read.is_ok() && body.is_end_stream() {
+                self.lease.give_back();
+            }
+        });
+    }
+}
+
+/// What the attempts so far have brought, none of which the client has seen.
+#[derive(Default)]
+pub(crate) struct Outcomes {
+    best: Option<Answered>,
+    failure: Option<SendError>,
+}
+
+impl Outcomes {
+    /// An answer that another key may better.
+    pub(crate) fn answered(&mut self, answered: Answered) {
+        self.best = Some(self.better_of(answered));
+    }
+
+    /// An attempt without an answer.
+    pub(crate) fn failed(&mut self, error: SendError) {
+        self.failure = Some(error);
+    }
+
+    /// The one of the held answer and this one that tells the client more; the newer of equals.
+    fn better_of(&mut self, answered: Answered) -> Answered {
+        match self.best.take() {
+            Some(held) if held.worth() > answered.worth() => {
+                answered.discard();
+                held
+            }
+            Some(held) => {
+                held.discard();
+                answered
+            }
+            None => answered,
+        }
+    }
+
+    /// The last attempt brought this answer: it, or a better one from before, goes to the client.
+    pub(crate) fn give(
+        mut self,
+        record: Record,
+        answered: Answered,
+        plan: &Plan,
+        now: Moment,
+    ) -> Answer {
+        let best = self.better_of(answered);
+        relay(record, best, None, plan, now)
+    }
+
+    /// The last attempt brought no answer.
+    pub(crate) fn give_up(
+        self,
+        record: Record,
+        error: &SendError,
+        plan: &Plan,
+        dialect: Dialect,
+        now: Moment,
+    ) -> Answer {
+        match self.best {
+            Some(best) if error.is_network() && best.worth() == Worth::ServerFault => {
+                relay(record, best, None, plan, now)
+            }
+            best => {
+                if let Some(best) = best {
+                    best.discard();
+                }
+                own(record, &error.refusal(&plan.limits), dialect)
+            }
+        }
+    }
+
+    /// Every key has been tried, or must not be before `soonest` from now. One bad key's refusal
+    /// is never seen while another key lives.
+    pub(crate) fn nothing_left(
+        self,
+        record: Record,
+        soonest: Option<Duration>,
+        plan: &Plan,
+        dialect: Dialect,
+        now: Moment,
+    ) -> Answer {
+        match (self.best, self.failure, soonest) {
+            (Some(best), _, _) if best.worth() == Worth::ServerFault => {
+                relay(record, best, None, plan, now)
+            }
+            (best, Some(failure), _) => {
+                if let Some(best) = best {
+                    best.discard();
+                }
+                own(record, &failure.refusal(&plan.limits), dialect)
+            }
+            (Some(best), None, Some(wait)) if best.worth() == Worth::Throttled => {
+                relay(record, best, Some(wait), plan, now)
+            }
+            (best, None, Some(wait)) => {
+                if let Some(best) = best {
+                    best.discard();
+                }
+                own(record, &Refusal::AllCooling(wait), dialect)
+            }
+            (Some(best), None, None) => relay(record, best, None, plan, now),
+            (None, None, None) => own(record, &Refusal::NoKey, dialect),
+        }
+    }
+}
+
+impl SendError {
+    /// Whether the network or the upstream failed, not the client and not the configuration.
+    const fn is_network(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Broken(_))
+    }
+
+    fn refusal(&self, limits: &Limits) -> Refusal {
+        match self {
+            Self::Connect(why) | Self::Broken(why) => Refusal::Unreachable(why.clone()),
+            Self::Loop => Refusal::Loop,
+            Self::ClientBody => Refusal::BodyBroken,
+            Self::ClientBodyTooLong => Refusal::BodyTooLarge(limits.body_bytes),
+            Self::FirstByte(after) => Refusal::UpstreamTimeout(*after),
+        }
+    }
+}
+
+/// Stop 7: hands an answer on. `wait` replaces the time a 429 names, which is one account's, by
+/// the pool's; a bare 429 gets a time, since Codex gives a turn up on one without.
+pub(crate) fn relay(
+    mut record: Record,
+    answered: Answered,
+    wait: Option<Duration>,
+    plan: &Plan,
+    now: Moment,
+) -> Answer {
+    let (mut head, incoming) = answered.head.into_parts();
+    headers::strip_answer(&mut head.headers);
+    if head.status == StatusCode::TOO_MANY_REQUESTS {
+        let wait = wait.or_else(|| answer::retry_after(&head.headers, now));
+        reply::set_retry_after(&mut head.headers, wait.unwrap_or_default());
+    }
+    if plan.answer_headers {
+        let affinity = HeaderValue::from_static(answered.affinity.as_str());
+        // A validated label is a valid header value.
+        if let Ok(label) = HeaderValue::from_str(&answered.key.label) {
+            head.headers.insert(LB_KEY, label);
+        }
+        head.headers.insert(LB_AFFINITY, affinity);
+        head.headers
+            .insert(LB_ATTEMPTS, HeaderValue::from(record.attempts()));
+    }
+    record.first_byte(head.status);
+    let reader = AnswerReader::new(&head.headers);
+    let body = RelayBody::new(
+        incoming,
+        reader,
+        plan.timing.idle_timeout,
+        record,
+        answered.lease,
+    );
+    let mut relayed = Response::new(AnswerBody::Relay(Box::new(body)));
+    *relayed.status_mut() = head.status;
+    *relayed.headers_mut() = head.headers;
+    relayed
+}

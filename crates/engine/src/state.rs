@@ -1,0 +1,70 @@
+//! What the workers share: the plan, the policy behind its one lock, the clock, the queue of facts.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use api_key_lb_core::policy::{Policy, Snapshot};
+use api_key_lb_core::{Moment, Plan};
+use arc_swap::ArcSwap;
+
+use crate::facts::FactQueue;
+
+/// Shared between the workers and whoever looks on.
+#[derive(Debug)]
+pub struct State {
+    plan: ArcSwap<Plan>,
+    policy: Mutex<Policy>,
+    facts: FactQueue,
+    started: Moment,
+}
+
+impl State {
+    /// Serving by `plan`, knowing nothing yet.
+    pub fn new(plan: Plan) -> Arc<Self> {
+        Arc::new(Self {
+            policy: Mutex::new(Policy::new(&plan)),
+            plan: ArcSwap::from_pointee(plan),
+            facts: FactQueue::default(),
+            started: wall_clock(),
+        })
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// The time now. The wall clock, not a monotonic one: a cooldown that a provider stated as a
+    /// date must also end while a laptop sleeps.
+    pub fn now(&self) -> Moment {
+        wall_clock()
+    }
+
+    /// When this state was made.
+    pub const fn started(&self) -> Moment {
+        self.started
+    }
+
+    /// What the policy knows of the plan's keys.
+    pub fn snapshot(&self) -> Snapshot {
+        let plan = self.plan();
+        self.policy().snapshot(&plan, self.now())
+    }
+
+    /// Facts about ended requests.
+    pub const fn facts(&self) -> &FactQueue {
+        &self.facts
+    }
+
+    /// The policy. Hold the guard for one computation, never across a wait.
+    pub(crate) fn policy(&self) -> MutexGuard<'_, Policy> {
+        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wall_clock() -> Moment {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Moment::from_unix_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,201 @@
+//! Stop 5 of a request's way: connections to upstreams, kept per worker, shared between keys (a key
+//! is only a header), last used first.
+
+mod connect;
+pub(crate) mod tls;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use api_key_lb_core::plan::Via;
+use api_key_lb_core::target::Target;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper::{Request, Response};
+
+use crate::body::RequestBody;
+use crate::error::SendError;
+pub(crate) use connect::Connector;
+
+/// How long a connection is kept unused: below the idle limits of providers' front ends, so that
+/// they rarely close one just as it is used.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// Idle connections kept per upstream and worker: more than agents use at once.
+const IDLE_MOST: usize = 128;
+
+/// A worker's connections.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    connector: Connector,
+    lanes: RefCell<Vec<Lane>>,
+}
+
+/// Idle connections to one upstream, the most recently used one last.
+#[derive(Debug)]
+struct Lane {
+    target: Arc<Target>,
+    proxy: Option<(String, u16)>,
+    idle: Vec<Idle>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+/// A connection in use; given back when the answer has been read to its end, closed if dropped.
+pub(crate) struct Lease {
+    upstreams: Rc<Upstreams>,
+    target: Arc<Target>,
+    proxy: Option<(String, u16)>,
+    sender: SendRequest<RequestBody>,
+}
+
+impl Lease {
+    /// Returns the connection for another request.
+    pub(crate) fn give_back(self) {
+        if self.sender.is_closed() {
+            return;
+        }
+        let mut lanes = self.upstreams.lanes.borrow_mut();
+        let lane = match lanes
+            .iter()
+            .position(|lane| lane.leads_to(&self.target, self.proxy.as_ref()))
+        {
+            Some(at) => &mut lanes[at],
+            None => {
+                lanes.push(Lane {
+                    target: self.target,
+                    proxy: self.proxy,
+                    idle: Vec::new(),
+                });
+                let last = lanes.len() - 1;
+                &mut lanes[last]
+            }
+        };
+        if lane.idle.len() == IDLE_MOST {
+            lane.idle.remove(0);
+        }
+        lane.idle.push(Idle {
+            sender: self.sender,
+            since: Instant::now(),
+        });
+    }
+}
+
+impl Lane {
+    /// Whether a connection of this lane goes to the same place; the path does not matter.
+    fn leads_to(&self, target: &Target, proxy: Option<&(String, u16)>) -> bool {
+        self.target.tls() == target.tls()
+            && self.target.port() == target.port()
+            && self.target.host().eq_ignore_ascii_case(target.host())
+            && self.proxy.as_ref() == proxy
+    }
+}
+
+/// One attempt's destination.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination<'d> {
+    pub(crate) target: &'d Arc<Target>,
+    pub(crate) via: Option<&'d Via>,
+}
+
+impl Upstreams {
+    pub(crate) fn new(connector: Connector) -> Rc<Self> {
+        Rc::new(Self {
+            connector,
+            lanes: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// Sends a request and waits for the head of its answer. `make` builds the request, and builds
+    /// it again for the one quiet retry that a kept connection allows: the upstream may have
+    /// closed it just as it was used. A request that must not be sent twice gets a new connection.
+    pub(crate) async fn send(
+        self: &Rc<Self>,
+        to: Destination<'_>,
+        repeatable: bool,
+        connect_timeout: Duration,
+        mut make: impl FnMut() -> Option<Request<RequestBody>>,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
+        let proxy = to.via.map(|via| (via.host.clone(), via.port));
+        let spent = || SendError::Broken("the request body was already sent".into());
+        if repeatable && let Some(sender) = self.checkout(to.target, proxy.as_ref()) {
+            let mut lease = self.lease(to, proxy.clone(), sender);
+            match lease.sender.send_request(make().ok_or_else(spent)?).await {
+                Ok(answer) => return Ok((answer, lease)),
+                // Only a connection that died before a byte of the answer; a garbled answer did come.
+                Err(error) if error.is_parse() => return Err(broken(error)),
+                Err(_) => {}
+            }
+        }
+        let sender = self.connector.connect(to, connect_timeout).await?;
+        let mut lease = self.lease(to, proxy, sender);
+        match lease.sender.send_request(make().ok_or_else(spent)?).await {
+            Ok(answer) => Ok((answer, lease)),
+            Err(error) => Err(broken(error)),
+        }
+    }
+
+    fn lease(
+        self: &Rc<Self>,
+        to: Destination<'_>,
+        proxy: Option<(String, u16)>,
+        sender: SendRequest<RequestBody>,
+    ) -> Lease {
+        Lease {
+            upstreams: Rc::clone(self),
+            target: Arc::clone(to.target),
+            proxy,
+            sender,
+        }
+    }
+
+    fn checkout(
+        &self,
+        target: &Target,
+        proxy: Option<&(String, u16)>,
+    ) -> Option<SendRequest<RequestBody>> {
+        let mut lanes = self.lanes.borrow_mut();
+        let lane = lanes.iter_mut().find(|lane| lane.leads_to(target, proxy))?;
+        while let Some(idle) = lane.idle.pop() {
+            if idle.since.elapsed() > IDLE_LIMIT {
+                // Everything below it is older still.
+                lane.idle.clear();
+                return None;
+            }
+            // One that is not ready has its last answer unread or its end seen.
+            if idle.sender.is_ready() {
+                return Some(idle.sender);
+            }
+        }
+        None
+    }
+
+    /// Closes what has been unused for too long.
+    pub(crate) fn prune(&self) {
+        for lane in self.lanes.borrow_mut().iter_mut() {
+            lane.idle
+                .retain(|idle| idle.since.elapsed() <= IDLE_LIMIT && !idle.sender.is_closed());
+        }
+    }
+}
+
+/// The kind of failure, with the cause that a person can act on.
+fn broken(error: hyper::Error) -> SendError {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(inner) = cause {
+        match inner.downcast_ref::<SendError>() {
+            Some(SendError::ClientBody) => return SendError::ClientBody,
+            Some(SendError::ClientBodyTooLong) => return SendError::ClientBodyTooLong,
+            _ => cause = inner.source(),
+        }
+    }
+    SendError::Broken(match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    })
+}

@@ -1,0 +1,58 @@
+//! TLS towards upstreams: always verified, against the system's trust store plus an extra file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
+
+use crate::error::EngineError;
+
+/// The client configuration for all upstreams. The provider of cryptography is chosen here and
+/// nowhere else. Company machines have an intercepting authority in the system's store, so that
+/// store is used and not a bundled one.
+pub(crate) fn client_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let extra = extra_ca
+        .map(read_certificates)
+        .transpose()?
+        .unwrap_or_default();
+    let verifier = verifier(extra, Arc::clone(&provider))?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| EngineError::TrustStore(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn verifier(
+    extra: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Result<Verifier, EngineError> {
+    let verifier = if extra.is_empty() {
+        Verifier::new(provider)
+    } else {
+        Verifier::new_with_extra_roots(extra, provider)
+    };
+    verifier.map_err(|error| EngineError::TrustStore(error.to_string()))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, EngineError> {
+    let unusable = |why: String| EngineError::CaFile {
+        path: path.to_owned(),
+        why,
+    };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unusable(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(unusable("it holds no PEM certificate".into()));
+    }
+    Ok(certificates)
+}
