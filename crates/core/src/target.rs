@@ -150,14 +150,13 @@ impl fmt::Debug for Target {
     }
 }
 
-/// The same URL with what stands before an `@` in its authority replaced by `***`.
+/// The same URL with what may be a user name and password in it replaced by `***`: everything up
+/// to the last `@`, since a password may hold a `/` that was not escaped.
 pub fn mask_credentials(url: &str) -> String {
     let start = url.find("//").map_or(0, |at| at + 2);
     let (scheme, rest) = url.split_at(start);
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(end);
-    match authority.rfind('@') {
-        Some(at) => format!("{scheme}***@{}{tail}", &authority[at + 1..]),
+    match rest.rfind('@') {
+        Some(at) => format!("{scheme}***{}", &rest[at..]),
         None => url.to_owned(),
     }
 }
@@ -244,6 +243,7 @@ mod tests {
         let error = Target::parse("https://me:hunter2@h/v1").unwrap_err();
         assert!(matches!(error, TargetError::Credentials(_)));
         assert!(!error.to_string().contains("hunter2"));
+        assert_eq!(mask_credentials("https://me:hun/ter2@h/v1"), "https://***@h/v1");
         assert!(matches!(
             Target::parse("api.openai.com"),
             Err(TargetError::NotAUrl(_))

@@ -183,7 +183,7 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
         match sent {
             Ok((head, lease)) => {
                 let answered = Answered {
-                    key: key.clone(),
+                    label: &key.label,
                     affinity,
                     head,
                     lease,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api_key_lb_core::fact::Affinity;
-use api_key_lb_core::plan::{Key, Limits, Plan};
+use api_key_lb_core::plan::{Limits, Plan};
 use api_key_lb_core::verdict::Verdict;
 use api_key_lb_core::wire::reply::{self, Refusal};
 use api_key_lb_core::wire::usage::AnswerReader;
@@ -11,7 +11,6 @@ use api_key_lb_core::wire::{answer, headers};
 use api_key_lb_core::{Moment, wire::dialect::Dialect};
 use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -32,8 +31,9 @@ const DISCARD_MOST: usize = 64 << 10;
 const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// An upstream's answer, its body unread.
-pub(crate) struct Answered {
-    pub(crate) key: Key,
+pub(crate) struct Answered<'p> {
+    /// The label of the key that was used.
+    pub(crate) label: &'p str,
     pub(crate) affinity: Affinity,
     pub(crate) head: Response<Incoming>,
     pub(crate) lease: Lease,
@@ -50,7 +50,7 @@ enum Worth {
     Final,
 }
 
-impl Answered {
+impl Answered<'_> {
     const fn worth(&self) -> Worth {
         match self.verdict {
             Verdict::KeyRefused | Verdict::CreditExhausted => Worth::KeyRefused,
@@ -65,9 +65,16 @@ impl Answered {
     fn discard(self) {
         let mut body = http_body_util::Limited::new(self.head.into_body(), DISCARD_MOST);
         tokio::task::spawn_local(async move {
-            let read = async { while let Some(Ok(_)) = body.frame().await {} };
-            let read = tokio::time::timeout(DISCARD_WITHIN, read).await;
-            if read.is_ok() && body.is_end_stream() {
+            let to_its_end = async {
+                loop {
+                    match body.frame().await {
+                        None => return true,
+                        Some(Ok(_)) => {}
+                        Some(Err(_)) => return false,
+                    }
+                }
+            };
+            if tokio::time::timeout(DISCARD_WITHIN, to_its_end).await == Ok(true) {
                 self.lease.give_back();
             }
         });
@@ -76,14 +83,14 @@ impl Answered {
 
 /// What the attempts so far have brought, none of which the client has seen.
 #[derive(Default)]
-pub(crate) struct Outcomes {
-    best: Option<Answered>,
+pub(crate) struct Outcomes<'p> {
+    best: Option<Answered<'p>>,
     failure: Option<SendError>,
 }
 
-impl Outcomes {
+impl<'p> Outcomes<'p> {
     /// An answer that another key may better.
-    pub(crate) fn answered(&mut self, answered: Answered) {
+    pub(crate) fn answered(&mut self, answered: Answered<'p>) {
         self.best = Some(self.better_of(answered));
     }
 
@@ -93,7 +100,7 @@ impl Outcomes {
     }
 
     /// The one of the held answer and this one that tells the client more; the newer of equals.
-    fn better_of(&mut self, answered: Answered) -> Answered {
+    fn better_of(&mut self, answered: Answered<'p>) -> Answered<'p> {
         match self.best.take() {
             Some(held) if held.worth() > answered.worth() => {
                 answered.discard();
@@ -111,7 +118,7 @@ impl Outcomes {
     pub(crate) fn give(
         mut self,
         record: Record,
-        answered: Answered,
+        answered: Answered<'p>,
         plan: &Plan,
         now: Moment,
     ) -> Answer {
@@ -197,7 +204,7 @@ impl SendError {
 /// the pool's; a bare 429 gets a time, since Codex gives a turn up on one without.
 pub(crate) fn relay(
     mut record: Record,
-    answered: Answered,
+    answered: Answered<'_>,
     wait: Option<Duration>,
     plan: &Plan,
     now: Moment,
@@ -211,7 +218,7 @@ pub(crate) fn relay(
     if plan.answer_headers {
         let affinity = HeaderValue::from_static(answered.affinity.as_str());
         // A validated label is a valid header value.
-        if let Ok(label) = HeaderValue::from_str(&answered.key.label) {
+        if let Ok(label) = HeaderValue::from_str(answered.label) {
             head.headers.insert(LB_KEY, label);
         }
         head.headers.insert(LB_AFFINITY, affinity);

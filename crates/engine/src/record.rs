@@ -66,7 +66,7 @@ impl Record {
 
     /// An attempt with `key` begins; the policy has been told.
     pub(crate) fn attempt(&mut self, key: KeyId, affinity: Affinity) {
-        self.release();
+        self.release(None);
         self.active = Some(key);
         self.fact.affinity = affinity;
         self.fact.attempts.push(Attempt { key, status: None });
@@ -110,19 +110,21 @@ impl Record {
         self.fact.usage = Some(usage);
     }
 
-    fn release(&mut self) {
+    /// The running attempt is over; its key's slot is free.
+    fn release(&mut self, usage: Option<Usage>) {
         if let Some(key) = self.active.take() {
-            self.state.policy().ended(key);
+            let mut policy = self.state.policy();
+            if let Some(usage) = usage {
+                policy.used(key, usage);
+            }
+            policy.ended(key);
         }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if let (Some(key), Some(usage)) = (self.active, self.fact.usage) {
-            self.state.policy().used(key, usage);
-        }
-        self.release();
+        self.release(self.fact.usage);
         self.fact.took = self.began.elapsed();
         let ended = Fact {
             path: std::mem::take(&mut self.fact.path),

@@ -1,0 +1,33 @@
+//! End-to-end tests: the real program as a process, real sockets, a mock provider in this process.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "all of this is test code, and a failing test shows the log of its proxy"
+)]
+#![allow(
+    unreachable_pub,
+    reason = "the modules are parts of one test binary"
+)]
+
+mod commands;
+mod configuration;
+mod credentials;
+mod failover;
+mod failover_refusals;
+mod guard;
+mod identity;
+mod limits;
+mod lifecycle;
+mod outgoing;
+mod regressions;
+mod routing;
+mod secrets;
+mod streams;
+mod support;
+mod targets;
+mod tls;
+mod transparency;
+mod transparency_answers;
