@@ -1,5 +1,8 @@
 //! Which of several upstream answers a client gets, and how it is handed on.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use api_key_lb_core::fact::Affinity;
@@ -11,7 +14,7 @@ use api_key_lb_core::wire::{answer, headers};
 use api_key_lb_core::{Moment, wire::dialect::Dialect};
 use http::header::{HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::body::AnswerBody;
@@ -64,18 +67,25 @@ impl Answered<'_> {
     /// after a 429 the next request would otherwise pay for a new TLS handshake.
     fn discard(self) {
         let mut body = http_body_util::Limited::new(self.head.into_body(), DISCARD_MOST);
+        let mut lease = self.lease;
         tokio::task::spawn_local(async move {
-            let to_its_end = async {
+            let to_its_end = poll_fn(|cx| {
                 loop {
-                    match body.frame().await {
-                        None => return true,
-                        Some(Ok(_)) => {}
-                        Some(Err(_)) => return false,
+                    let mut polled = Pin::new(&mut body).poll_frame(cx);
+                    if polled.is_pending() {
+                        lease.drive(cx);
+                        polled = Pin::new(&mut body).poll_frame(cx);
+                    }
+                    match polled {
+                        Poll::Ready(Some(Ok(_))) => {}
+                        Poll::Ready(None) => return Poll::Ready(true),
+                        Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                        Poll::Pending => return Poll::Pending,
                     }
                 }
-            };
+            });
             if tokio::time::timeout(DISCARD_WITHIN, to_its_end).await == Ok(true) {
-                self.lease.give_back();
+                lease.give_back();
             }
         });
     }

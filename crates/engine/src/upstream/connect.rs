@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api_key_lb_core::plan::Via;
 use api_key_lb_core::target::Target;
-use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -16,8 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Destination;
-use crate::body::RequestBody;
+use super::{Destination, Wire};
 use crate::error::SendError;
 
 /// How long one address may take while another one is left to try.
@@ -43,7 +42,7 @@ impl Connector {
         &self,
         to: Destination<'_>,
         limit: Duration,
-    ) -> Result<SendRequest<RequestBody>, SendError> {
+    ) -> Result<Wire, SendError> {
         let target = to.target;
         let (host, port) = match to.via {
             Some(via) => (via.host.as_str(), via.port),
@@ -169,7 +168,7 @@ async fn tunnel(stream: &mut TcpStream, target: &Target, via: &Via) -> std::io::
     }
 }
 
-async fn http<S>(stream: S) -> Result<SendRequest<RequestBody>, SendError>
+async fn http<S>(stream: S) -> Result<Wire, SendError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -177,9 +176,8 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| SendError::Connect(error.to_string()))?;
-    tokio::task::spawn_local(async move {
-        // Whoever waits for the answer is told; nobody else needs to know.
-        let _ = connection.await;
-    });
-    Ok(sender)
+    Ok(Wire {
+        sender,
+        driver: Box::pin(connection),
+    })
 }

@@ -5,8 +5,11 @@ mod connect;
 pub(crate) mod tls;
 
 use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use api_key_lb_core::plan::Via;
@@ -42,8 +45,50 @@ struct Lane {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    wire: Wire,
     since: Instant,
+}
+
+/// An HTTP connection: its handle, and the future that moves its bytes.
+///
+/// Whoever uses the connection also drives it. As a task of its own it would hand over one frame
+/// per wake-up, and each event of a stream would cost a task switch and a write of its own: nine
+/// times the CPU of nginx for an answer whose events come all at once.
+pub(crate) struct Wire {
+    pub(crate) sender: SendRequest<RequestBody>,
+    pub(crate) driver: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire").finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// Sends a request and drives the connection until the head of the answer is there.
+    async fn exchange(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        let mut answer = pin!(self.sender.send_request(request));
+        let mut ended = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer);
+            }
+            // Once it has ended, the answer is an error at the latest by the next poll.
+            ended = ended || self.driver.as_mut().poll(cx).is_ready();
+            answer.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// Whether it can take a request now: idle, and not closed by the other end meanwhile.
+    async fn is_usable(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.driver.as_mut().poll(cx).is_pending())).await
+            && self.sender.is_ready()
+    }
 }
 
 /// A connection in use; given back when the answer has been read to its end, closed if dropped.
@@ -51,13 +96,20 @@ pub(crate) struct Lease {
     upstreams: Rc<Upstreams>,
     target: Arc<Target>,
     proxy: Option<(String, u16)>,
-    sender: SendRequest<RequestBody>,
+    wire: Wire,
+    ended: bool,
 }
 
 impl Lease {
+    /// Moves bytes between the socket and the answer's body. Call it when the body is pending, and
+    /// look at the body again after it.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        self.ended = self.ended || self.wire.driver.as_mut().poll(cx).is_ready();
+    }
+
     /// Returns the connection for another request.
     pub(crate) fn give_back(self) {
-        if self.sender.is_closed() {
+        if self.ended || self.wire.sender.is_closed() {
             return;
         }
         let mut lanes = self.upstreams.lanes.borrow_mut();
@@ -80,7 +132,7 @@ impl Lease {
             lane.idle.remove(0);
         }
         lane.idle.push(Idle {
-            sender: self.sender,
+            wire: self.wire,
             since: Instant::now(),
         });
     }
@@ -123,18 +175,18 @@ impl Upstreams {
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let proxy = to.via.map(|via| (via.host.clone(), via.port));
         let spent = || SendError::Broken("the request body was already sent".into());
-        if repeatable && let Some(sender) = self.checkout(to.target, proxy.as_ref()) {
-            let mut lease = self.lease(to, proxy.clone(), sender);
-            match lease.sender.send_request(make().ok_or_else(spent)?).await {
+        if repeatable && let Some(wire) = self.checkout(to.target, proxy.as_ref()).await {
+            let mut lease = self.lease(to, proxy.clone(), wire);
+            match lease.wire.exchange(make().ok_or_else(spent)?).await {
                 Ok(answer) => return Ok((answer, lease)),
                 // Only a connection that died before a byte of the answer; a garbled answer did come.
                 Err(error) if error.is_parse() => return Err(broken(error)),
                 Err(_) => {}
             }
         }
-        let sender = self.connector.connect(to, connect_timeout).await?;
-        let mut lease = self.lease(to, proxy, sender);
-        match lease.sender.send_request(make().ok_or_else(spent)?).await {
+        let wire = self.connector.connect(to, connect_timeout).await?;
+        let mut lease = self.lease(to, proxy, wire);
+        match lease.wire.exchange(make().ok_or_else(spent)?).await {
             Ok(answer) => Ok((answer, lease)),
             Err(error) => Err(broken(error)),
         }
@@ -144,42 +196,43 @@ impl Upstreams {
         self: &Rc<Self>,
         to: Destination<'_>,
         proxy: Option<(String, u16)>,
-        sender: SendRequest<RequestBody>,
+        wire: Wire,
     ) -> Lease {
         Lease {
             upstreams: Rc::clone(self),
             target: Arc::clone(to.target),
             proxy,
-            sender,
+            wire,
+            ended: false,
         }
     }
 
-    fn checkout(
-        &self,
-        target: &Target,
-        proxy: Option<&(String, u16)>,
-    ) -> Option<SendRequest<RequestBody>> {
-        let mut lanes = self.lanes.borrow_mut();
-        let lane = lanes.iter_mut().find(|lane| lane.leads_to(target, proxy))?;
-        while let Some(idle) = lane.idle.pop() {
-            if idle.since.elapsed() > IDLE_LIMIT {
-                // Everything below it is older still.
-                lane.idle.clear();
-                return None;
-            }
-            // One that is not ready has its last answer unread or its end seen.
-            if idle.sender.is_ready() {
-                return Some(idle.sender);
+    async fn checkout(&self, target: &Target, proxy: Option<&(String, u16)>) -> Option<Wire> {
+        loop {
+            let mut wire = self.pop(target, proxy)?;
+            // One that is not usable has its last answer unread or its end seen.
+            if wire.is_usable().await {
+                return Some(wire);
             }
         }
-        None
+    }
+
+    fn pop(&self, target: &Target, proxy: Option<&(String, u16)>) -> Option<Wire> {
+        let mut lanes = self.lanes.borrow_mut();
+        let lane = lanes.iter_mut().find(|lane| lane.leads_to(target, proxy))?;
+        let idle = lane.idle.pop()?;
+        if idle.since.elapsed() > IDLE_LIMIT {
+            // Everything below it is older still.
+            lane.idle.clear();
+            return None;
+        }
+        Some(idle.wire)
     }
 
     /// Closes what has been unused for too long.
     pub(crate) fn prune(&self) {
         for lane in self.lanes.borrow_mut().iter_mut() {
-            lane.idle
-                .retain(|idle| idle.since.elapsed() <= IDLE_LIMIT && !idle.sender.is_closed());
+            lane.idle.retain(|idle| idle.since.elapsed() <= IDLE_LIMIT);
         }
     }
 }
