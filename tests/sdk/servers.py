@@ -78,6 +78,9 @@ class Mock:
         stop(self.process)
 
     def reset(self):
+        code = self.process.poll()
+        if code is not None:
+            raise RuntimeError("the mock provider ended by itself, with code %s" % code)
         fetch(self.url + "/_mock/reset", "POST")
 
     def fault(self, key="*", **fault):

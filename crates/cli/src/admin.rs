@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api_key_lb_control::health::Health;
 use api_key_lb_core::Secret;
 use api_key_lb_core::wire::reply::{ERROR_HEADER, Reply};
 use api_key_lb_engine::{ControlPaths, ControlRequest};
@@ -21,7 +22,7 @@ pub(crate) const TOKEN_HEADER: &str = "x-lb-token";
 /// What these paths can see and do.
 pub(crate) struct Admin {
     /// What `/health` answers now.
-    pub(crate) health: Box<dyn Fn() -> Value + Send + Sync>,
+    pub(crate) health: Box<dyn Fn() -> Health + Send + Sync>,
     /// What a stop request must carry.
     pub(crate) token: Secret,
     /// Told when the process shall stop.

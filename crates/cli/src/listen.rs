@@ -14,7 +14,7 @@ const FREE_PORT_TRIES: usize = 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     /// Somebody else listens there.
-    #[error("{0} is taken")]
+    #[error("{0} is taken by another program; choose another port with `--port`")]
     Taken(SocketAddr),
     /// Ports below 1024, or a policy.
     #[error("this user may not listen on {0}; choose a port from 1024 on with `--port`")]

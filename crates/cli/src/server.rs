@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_key_lb_control::health::{self, About};
+use api_key_lb_control::health::{About, Health};
 use api_key_lb_control::runtime_file::Instance;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_core::{AccountId, Moment};
@@ -33,6 +33,17 @@ pub(crate) struct ServerSetup {
     pub(crate) accounts: BTreeMap<AccountId, String>,
     /// The file the output goes to, if nobody sees it.
     pub(crate) log: Option<PathBuf>,
+    /// Whether `stop` shall find it, and in which directory, if there is one.
+    pub(crate) announce: Announce,
+}
+
+/// Where `stop` shall find an instance.
+#[derive(Debug)]
+pub(crate) enum Announce {
+    /// In this directory; `None` if there is none on this machine.
+    In(Option<PathBuf>),
+    /// Not yet.
+    Later,
 }
 
 /// A running proxy.
@@ -57,7 +68,7 @@ pub(crate) enum Ending {
 
 impl Server {
     /// Starts serving.
-    pub(crate) fn start(setup: ServerSetup) -> anyhow::Result<Self> {
+    pub(crate) fn start(setup: ServerSetup, printer: &Printer) -> anyhow::Result<Self> {
         let addresses = setup
             .listeners
             .iter()
@@ -74,40 +85,37 @@ impl Server {
             token: instance.token.clone(),
             stop: stop.clone(),
         };
+        // Before the first answer: whoever has one may want to stop it.
+        let announced_in = match setup.announce {
+            Announce::In(dir) => announce(&instance, dir, printer),
+            Announce::Later => None,
+        };
         let setup = Setup {
             listeners: setup.listeners,
             workers: setup.workers,
             extra_ca: setup.ca_file,
             control: admin.into_paths(),
         };
-        let engine = Engine::start(state.clone(), setup).context("cannot start")?;
+        let engine = match Engine::start(state.clone(), setup) {
+            Ok(engine) => engine,
+            Err(error) => {
+                withdraw(&instance, announced_in.as_deref(), printer);
+                return Err(error).context("cannot start");
+            }
+        };
         Ok(Self {
             state,
             engine,
             addresses,
             stop,
             instance,
-            announced_in: None,
+            announced_in,
         })
     }
 
-    /// Lets `stop` find this instance, through its file in `dir`. Failing is no reason not to serve.
+    /// Lets `stop` find this instance from now on.
     pub(crate) fn announce(&mut self, dir: Option<PathBuf>, printer: &Printer) {
-        let written = match dir {
-            Some(dir) => self
-                .instance
-                .write(&dir)
-                .map(|()| dir)
-                .map_err(|error| error.to_string()),
-            None => Err("there is no home directory ($HOME) to note it in".to_owned()),
-        };
-        match written {
-            Ok(dir) => self.announced_in = Some(dir),
-            Err(why) => printer.warn(format!(
-                "{why}; `api-key-lb stop` will not find this instance, stop it with Ctrl-C or `kill {}`",
-                self.instance.pid
-            )),
-        }
+        self.announced_in = announce(&self.instance, dir, printer);
     }
 
     /// What the workers share.
@@ -202,16 +210,34 @@ impl Host {
                 }
             }
         });
-        if let Some(dir) = announced_in {
-            withdraw(&instance, &dir, printer);
-        }
+        withdraw(&instance, announced_in.as_deref(), printer);
         Ok(ending)
     }
 }
 
-/// Removes the file of an instance that has ended: to `stop`, that is the sign that it has.
-fn withdraw(instance: &Instance, dir: &Path, printer: &Printer) {
-    if let Err(error) = instance.remove(dir) {
+/// Writes the file through which `stop` finds an instance and says where. Failing is no reason
+/// not to serve.
+fn announce(instance: &Instance, dir: Option<PathBuf>, printer: &Printer) -> Option<PathBuf> {
+    let written = match dir {
+        Some(dir) => instance
+            .write(&dir)
+            .map(|()| dir)
+            .map_err(|error| error.to_string()),
+        None => Err("there is no home directory ($HOME) to note it in".to_owned()),
+    };
+    written
+        .inspect_err(|why| {
+            printer.warn(format!(
+                "{why}; `api-key-lb stop` will not find this instance, stop it with Ctrl-C or `kill {}`",
+                instance.pid
+            ));
+        })
+        .ok()
+}
+
+/// Removes that file: to `stop`, this is the sign that the instance has ended.
+fn withdraw(instance: &Instance, dir: Option<&Path>, printer: &Printer) {
+    if let Some(Err(error)) = dir.map(|dir| instance.remove(dir)) {
         printer.warn(error);
     }
 }
@@ -222,7 +248,7 @@ fn health_of(
     instance: &Instance,
     listen: Vec<SocketAddr>,
     accounts: BTreeMap<AccountId, String>,
-) -> Box<dyn Fn() -> serde_json::Value + Send + Sync> {
+) -> Box<dyn Fn() -> Health + Send + Sync> {
     let state = state.clone();
     let name = instance.instance.clone();
     let (pid, started): (u32, Moment) = (instance.pid, instance.started);
@@ -237,6 +263,6 @@ fn health_of(
             dropped_facts: state.facts().dropped(),
             accounts: &accounts,
         };
-        health::health(&state.plan(), &state.snapshot(), &about)
+        Health::observe(&state.plan(), &state.snapshot(), &about)
     })
 }

@@ -118,13 +118,6 @@ pub struct About<'a> {
     pub accounts: &'a BTreeMap<AccountId, String>,
 }
 
-/// What `GET /health` answers, as a JSON value. Whoever cares for the order of the fields (the old
-/// ones first) serialises [`Health::observe`] itself.
-pub fn health(plan: &Plan, snapshot: &Snapshot, about: &About<'_>) -> serde_json::Value {
-    // Texts, numbers and lists always serialise.
-    serde_json::to_value(Health::observe(plan, snapshot, about)).unwrap_or_default()
-}
-
 impl Health {
     /// The health of the keys of `plan`, whose counters are in `snapshot`.
     pub fn observe(plan: &Plan, snapshot: &Snapshot, about: &About<'_>) -> Self {

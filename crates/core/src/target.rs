@@ -243,7 +243,10 @@ mod tests {
         let error = Target::parse("https://me:hunter2@h/v1").unwrap_err();
         assert!(matches!(error, TargetError::Credentials(_)));
         assert!(!error.to_string().contains("hunter2"));
-        assert_eq!(mask_credentials("https://me:hun/ter2@h/v1"), "https://***@h/v1");
+        assert_eq!(
+            mask_credentials("https://me:hun/ter2@h/v1"),
+            "https://***@h/v1"
+        );
         assert!(matches!(
             Target::parse("api.openai.com"),
             Err(TargetError::NotAUrl(_))

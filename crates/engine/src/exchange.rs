@@ -58,6 +58,12 @@ pub(crate) async fn serve(
 /// Stop 2, admit: is this caller allowed, and is the request one that can be served at all?
 fn admit(plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
     guard::admit(&plan.guard, request.headers(), request.uri())?;
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Method);
+    }
+    if !request.uri().path().starts_with('/') {
+        return Err(Refusal::BadTarget);
+    }
     let limits = &plan.limits;
     let target = request
         .uri()
@@ -68,9 +74,6 @@ fn admit(plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
     }
     if headers::size(request.headers()) > limits.head_bytes {
         return Err(Refusal::HeadTooLarge(limits.head_bytes));
-    }
-    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-        return Err(Refusal::Method);
     }
     if headers::is_websocket(request.headers()) {
         return Err(Refusal::WebSocket);

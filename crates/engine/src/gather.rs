@@ -88,13 +88,21 @@ pub(crate) async fn gather(
         match frame.into_data() {
             Ok(piece) => {
                 bytes += piece.len() as u64;
+                if bytes > limits.body_bytes {
+                    return Err(Refusal::BodyTooLarge(limits.body_bytes));
+                }
                 if let Some(reader) = &mut reader {
                     reader.feed(&piece);
                 }
                 data.push(piece);
                 if bytes > limits.replay_bytes {
                     let facts = reader.map(RequestReader::so_far).unwrap_or_default();
-                    let stream = stream(data, bytes, body, declared, limits)?;
+                    let stream = StreamBody {
+                        begun: data.into_iter(),
+                        rest: body,
+                        room: limits.body_bytes - bytes,
+                        length: declared,
+                    };
                     return Ok((Gathered::Streaming(Some(Box::new(stream))), facts));
                 }
             }
@@ -108,23 +116,4 @@ pub(crate) async fn gather(
         bytes,
     };
     Ok((Gathered::Whole(frames), facts))
-}
-
-fn stream(
-    begun: Vec<Bytes>,
-    bytes: u64,
-    rest: Incoming,
-    length: Option<u64>,
-    limits: &Limits,
-) -> Result<StreamBody, Refusal> {
-    let room = limits
-        .body_bytes
-        .checked_sub(bytes)
-        .ok_or(Refusal::BodyTooLarge(limits.body_bytes))?;
-    Ok(StreamBody {
-        begun: begun.into_iter(),
-        rest,
-        room,
-        length,
-    })
 }

@@ -1,5 +1,5 @@
 //! Stop 7 of a request's way: an upstream's answer body goes to the client frame by frame, and is
-//! read in passing. Nothing is held back, nothing is merged.
+//! read in passing. Nothing is held back.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api_key_lb_core::fact::Ending;
 use api_key_lb_core::wire::usage::AnswerReader;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
@@ -16,6 +16,15 @@ use crate::body::AnswerError;
 use crate::record::Record;
 use crate::upstream::Lease;
 
+/// Frames below this size (bytes) are joined with what came with them; a larger one is not worth
+/// copying.
+const JOIN_BELOW: usize = 2 << 10;
+/// How long after a cut the client's connection is ended: long enough for a client that reads to
+/// get every byte that came before.
+const CUT_AFTER: Duration = Duration::from_millis(50);
+/// Most bytes joined into one frame.
+const JOIN_MOST: usize = 16 << 10;
+
 /// A relayed answer body.
 pub(crate) struct RelayBody {
     incoming: Incoming,
@@ -23,6 +32,10 @@ pub(crate) struct RelayBody {
     idle: Idle,
     record: Record,
     lease: Option<Lease>,
+    /// A frame that was read but could not be joined to the one before it.
+    ahead: Option<Result<Frame<Bytes>, hyper::Error>>,
+    /// How the upstream broke off, until that has been passed on.
+    cut: Option<hyper::Error>,
 }
 
 /// Silence within the answer. One timer that is looked at when it fires, not one reset per frame.
@@ -56,6 +69,8 @@ impl RelayBody {
             },
             record,
             lease: Some(lease),
+            ahead: None,
+            cut: None,
         };
         if relay.incoming.is_end_stream() {
             relay.complete();
@@ -64,40 +79,42 @@ impl RelayBody {
     }
 
     pub(crate) fn is_end(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ahead.is_none() && self.incoming.is_end_stream()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let mut hint = self.incoming.size_hint();
+        if let Some(Ok(frame)) = &self.ahead
+            && let Some(data) = frame.data_ref()
+            && let Some(left) = hint.exact()
+        {
+            hint = SizeHint::with_exact(left + data.len() as u64);
+        }
+        hint
     }
 
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(lease) = &mut self.lease
-        {
-            lease.drive(cx);
-            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if self.cut.is_some() {
+            return self.poll_cut(cx);
         }
-        match polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.idle.last = None;
-                if let Some(data) = frame.data_ref() {
-                    self.reader.feed(data);
-                    self.record.relayed(data.len());
-                }
-                // With a known length nobody asks again after the last frame.
-                if self.incoming.is_end_stream() {
-                    self.complete();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+        let next = match self.ahead.take() {
+            Some(ahead) => Poll::Ready(Some(ahead)),
+            None => self.next(cx),
+        };
+        match next {
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(data) => Poll::Ready(Some(Ok(Frame::data(self.join_ready(data, cx))))),
+                Err(frame) => Poll::Ready(Some(Ok(frame))),
+            },
             Poll::Ready(Some(Err(error))) => {
                 self.record.ends(Ending::Cut);
-                Poll::Ready(Some(Err(error.into())))
+                // hyper drops what it has not written when it meets an error, so first let it write.
+                self.cut = Some(error);
+                self.idle.timer = Some(Box::pin(tokio::time::sleep(CUT_AFTER)));
+                self.poll_cut(cx)
             }
             Poll::Ready(None) => {
                 self.complete();
@@ -112,6 +129,86 @@ impl RelayBody {
                 Poll::Pending
             }
         }
+    }
+
+    /// Passes a cut on as soon as what came before it has had time to leave.
+    fn poll_cut(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
+        let waiting = match &mut self.idle.timer {
+            Some(timer) => timer.as_mut().poll(cx).is_pending(),
+            None => false,
+        };
+        if waiting {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.cut.take().map(|error| Err(error.into())))
+    }
+
+    /// `data`, and behind it whatever else is there already: events that came together leave
+    /// together. Handed on one by one they would take a write for every sixteen, and the bytes
+    /// would be no earlier anywhere.
+    fn join_ready(&mut self, data: Bytes, cx: &mut Context<'_>) -> Bytes {
+        if data.len() >= JOIN_BELOW || self.is_end() {
+            return data;
+        }
+        let mut joined = BytesMut::new();
+        while let Poll::Ready(Some(next)) = self.next(cx) {
+            let more = match next {
+                Ok(frame) => match frame.into_data() {
+                    Ok(more) if more.len() < JOIN_BELOW => more,
+                    Ok(more) => {
+                        self.ahead = Some(Ok(Frame::data(more)));
+                        break;
+                    }
+                    Err(trailers) => {
+                        self.ahead = Some(Ok(trailers));
+                        break;
+                    }
+                },
+                Err(error) => {
+                    self.ahead = Some(Err(error));
+                    break;
+                }
+            };
+            if joined.is_empty() {
+                joined.reserve(JOIN_MOST);
+                joined.extend_from_slice(&data);
+            }
+            joined.extend_from_slice(&more);
+            if joined.len() + JOIN_BELOW > JOIN_MOST || self.incoming.is_end_stream() {
+                break;
+            }
+        }
+        if joined.is_empty() {
+            data
+        } else {
+            joined.freeze()
+        }
+    }
+
+    /// The next frame from the upstream, read in passing.
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(lease) = &mut self.lease
+        {
+            lease.drive(cx);
+            polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.idle.last = None;
+            if let Some(data) = frame.data_ref() {
+                self.reader.feed(data);
+                self.record.relayed(data.len());
+            }
+            // With a known length nobody asks again after the last frame.
+            if self.incoming.is_end_stream() {
+                self.complete();
+            }
+        }
+        polled
     }
 
     fn complete(&mut self) {

@@ -1,5 +1,6 @@
 //! `api-key-lb setup`: writes keys and target into the configuration file.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
@@ -33,6 +34,9 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
         return Ok(Exit::Failure);
     };
     let existing = read(&path)?;
+    if let Some(repeated) = args.plan.keys.as_deref().and_then(repeated) {
+        printer.note(repeated);
+    }
     let changes = SetupChanges {
         keys: args.plan.keys.clone(),
         target: args.plan.target.clone(),
@@ -55,6 +59,23 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
         );
     }
     report(&path, existing.is_some(), &env, printer)
+}
+
+/// What to say if the same key was given twice.
+fn repeated(keys: &str) -> Option<String> {
+    let given: Vec<&str> = keys
+        .split(',')
+        .map(str::trim)
+        .filter(|key| !key.is_empty())
+        .collect();
+    let distinct: BTreeSet<&str> = given.iter().copied().collect();
+    let more = given.len() - distinct.len();
+    (more > 0).then(|| {
+        format!(
+            "{} given more than once; each key counts once",
+            count(more, "key")
+        )
+    })
 }
 
 fn read(path: &Path) -> anyhow::Result<Option<String>> {
@@ -193,6 +214,13 @@ mod tests {
             text.starts_with("c.json: line 1") && text.ends_with("nothing was changed"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_key_given_twice_is_said_once_and_not_shown() {
+        assert_eq!(repeated("a, b ,,c"), None);
+        let said = repeated("sk-secret,b,sk-secret, sk-secret").unwrap();
+        assert_eq!(said, "2 keys given more than once; each key counts once");
     }
 
     #[test]

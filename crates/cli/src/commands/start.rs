@@ -13,7 +13,7 @@ use crate::listen::{self, ListenError};
 use crate::log::Log;
 use crate::printer::{self, Printer};
 use crate::render::{self, count, path_of};
-use crate::server::{Ending, Host, Server, ServerSetup};
+use crate::server::{Announce, Ending, Host, Server, ServerSetup};
 
 use super::detach;
 use super::status::STOP_PREDECESSOR;
@@ -114,14 +114,17 @@ fn serve(
     let host = Host::prepare().context("cannot wait for signals")?;
     let described = describe(&config);
     let level = config.log;
-    let mut server = Server::start(ServerSetup {
+    let reached = config.listen.hosts.clone();
+    let setup = ServerSetup {
         plan: config.plan,
         listeners,
         workers: config.workers,
         ca_file: config.ca_file,
         accounts: config.accounts,
         log: args.detached.clone(),
-    })?;
+        announce: Announce::In(runtime_file::state_dir(env)),
+    };
+    let server = Server::start(setup, printer)?;
     let places: Vec<String> = server
         .addresses()
         .iter()
@@ -133,9 +136,8 @@ fn serve(
         printer::strong("api-key-lb"),
         env!("CARGO_PKG_VERSION"),
         places.join(" and "),
-        server.address()
+        instance::address(&reached, server.address().port())
     ));
-    server.announce(runtime_file::state_dir(env), printer);
     let log =
         Log::start(server.state().clone(), level, *printer).context("cannot start the log")?;
     let ending = host.serve(server, printer)?;

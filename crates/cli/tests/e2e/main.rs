@@ -7,10 +7,7 @@
     clippy::print_stderr,
     reason = "all of this is test code, and a failing test shows the log of its proxy"
 )]
-#![allow(
-    unreachable_pub,
-    reason = "the modules are parts of one test binary"
-)]
+#![allow(unreachable_pub, reason = "the modules are parts of one test binary")]
 
 mod commands;
 mod configuration;
@@ -19,12 +16,10 @@ mod failover;
 mod failover_refusals;
 mod guard;
 mod identity;
-mod limits;
 mod lifecycle;
+mod limits;
 mod outgoing;
-mod regressions;
 mod routing;
-mod secrets;
 mod streams;
 mod support;
 mod targets;

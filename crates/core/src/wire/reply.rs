@@ -27,12 +27,13 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A JSON answer, pretty-printed as the package this replaces did.
-    pub fn json(status: StatusCode, value: &serde_json::Value) -> Self {
+    /// A JSON answer, pretty-printed as the package this replaces did. The value is one that can be
+    /// written as JSON: a map with other keys than strings would leave the body empty.
+    pub fn json(status: StatusCode, value: &impl serde::Serialize) -> Self {
         Self {
             status,
             headers: vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-            body: format!("{value:#}"),
+            body: serde_json::to_string_pretty(value).unwrap_or_default(),
         }
     }
 
@@ -55,6 +56,8 @@ pub enum Refusal {
     OriginNotAllowed(String),
     /// No (valid) client token.
     ClientToken,
+    /// The request target is no path: authority form, or `*`.
+    BadTarget,
     /// The request target is longer than this many bytes.
     TargetTooLong(usize),
     /// The request head is longer than this many bytes.
@@ -95,6 +98,7 @@ impl Refusal {
             Self::HostNotAllowed(_) => "host_not_allowed",
             Self::OriginNotAllowed(_) => "origin_not_allowed",
             Self::ClientToken => "client_token",
+            Self::BadTarget => "bad_target",
             Self::TargetTooLong(_) => "target_too_long",
             Self::HeadTooLarge(_) => "head_too_large",
             Self::BodyTooLarge(_) => "body_too_large",
@@ -116,7 +120,7 @@ impl Refusal {
     /// The status it is answered with.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::BadHost | Self::BadTarget | Self::BodyBroken => StatusCode::BAD_REQUEST,
             Self::HostNotAllowed(_) => StatusCode::MISDIRECTED_REQUEST,
             Self::OriginNotAllowed(_) => StatusCode::FORBIDDEN,
             Self::ClientToken => StatusCode::UNAUTHORIZED,
@@ -153,6 +157,7 @@ impl Refusal {
             Self::ClientToken => {
                 "this proxy wants one of its `client_tokens` as the API key of the client".into()
             }
+            Self::BadTarget => "the request target must be a path".into(),
             Self::TargetTooLong(most) => format!("the request target is longer than {most} bytes"),
             Self::HeadTooLarge(most) => format!("the request head is longer than {most} bytes"),
             Self::BodyTooLarge(most) => format!(

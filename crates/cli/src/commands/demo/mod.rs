@@ -32,7 +32,11 @@ const COOLDOWN_DEADLINE: Duration = Duration::from_secs(6);
 
 /// Runs the command.
 pub(crate) fn run(args: &DemoArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let stage = Stage::build(args.port.unwrap_or(DEFAULT_PORT), args.port.is_some())?;
+    let stage = Stage::build(
+        args.port.unwrap_or(DEFAULT_PORT),
+        args.port.is_some(),
+        printer,
+    )?;
     introduce(&stage, args, printer)?;
     let mut requests = Vec::new();
     let story = tell(&stage, &mut requests, printer)?;

@@ -14,7 +14,8 @@ use api_key_lb_mock::{Account, Fault, Mock};
 
 use crate::listen::{self, ListenError};
 use crate::local_client::Call;
-use crate::server::{Server, ServerSetup};
+use crate::printer::Printer;
+use crate::server::{Announce, Server, ServerSetup};
 
 use super::script::Conversation;
 use super::story::Step;
@@ -45,7 +46,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Builds it: the proxy listens on `port`, or on a free one if that is taken and nobody asked
     /// for it (`insist`).
-    pub(super) fn build(port: u16, insist: bool) -> anyhow::Result<Self> {
+    pub(super) fn build(port: u16, insist: bool, printer: &Printer) -> anyhow::Result<Self> {
         let mock = provider(PREFILL).context("cannot start the mock provider")?;
         let hosts = [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -55,7 +56,7 @@ impl Stage {
             Err(ListenError::Taken(_)) if !insist => listen::bind(&hosts, 0, false)?,
             result => result?,
         };
-        let server = Server::start(ServerSetup {
+        let setup = ServerSetup {
             plan: plan(&mock.url())?,
             listeners,
             workers: WORKERS,
@@ -64,7 +65,9 @@ impl Stage {
                 KEYS.map(|(_, _, name)| (AccountId::named("", name), name.to_owned())),
             ),
             log: None,
-        })?;
+            announce: Announce::Later,
+        };
+        let server = Server::start(setup, printer)?;
         let address = server.address();
         Ok(Self {
             mock,

@@ -11,7 +11,7 @@ use api_key_lb_mock::{Account, Builder, Mock};
 use serde_json::{Value, json};
 
 pub use client::{Client, End, Reply};
-pub use program::{Home, Output};
+pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
 pub use upstream::{Connection, RawRequest, Upstream};
 

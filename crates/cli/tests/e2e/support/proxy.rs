@@ -75,10 +75,7 @@ impl Proxy {
 
     /// The exit code, if it has ended.
     pub fn ended(&mut self) -> Option<Option<i32>> {
-        self.child
-            .try_wait()
-            .unwrap()
-            .map(|status| status.code())
+        self.child.try_wait().unwrap().map(|status| status.code())
     }
 
     /// Waits until it can be found by `stop`.
@@ -134,7 +131,11 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- what the proxy on port {} said:\n{}---", self.port, self.output());
+            eprintln!(
+                "--- what the proxy on port {} said:\n{}---",
+                self.port,
+                self.output()
+            );
         }
     }
 }
@@ -144,7 +145,10 @@ fn collect(pipe: impl std::io::Read + Send + 'static, output: &Arc<Mutex<String>
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
             let text = String::from_utf8_lossy(&line).into_owned();
             output
                 .lock()

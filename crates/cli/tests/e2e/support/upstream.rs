@@ -14,6 +14,8 @@ pub struct RawRequest {
     pub head: String,
     /// Body without its framing.
     pub body: Vec<u8>,
+    /// Trailers of a chunked body, as they came.
+    pub trailers: String,
 }
 
 impl RawRequest {
@@ -122,10 +124,18 @@ impl Connection {
             loop {
                 let line = self.until(b"\r\n")?;
                 let size = usize::from_str_radix(String::from_utf8(line).ok()?.trim(), 16).ok()?;
+                if size == 0 {
+                    break;
+                }
                 let piece = self.take(size)?;
                 request.body.extend(piece);
                 self.until(b"\r\n")?;
-                if size == 0 {
+            }
+            loop {
+                let line = String::from_utf8(self.until(b"\r\n")?).ok()?;
+                let is_last = line == "\r\n";
+                request.trailers.push_str(&line);
+                if is_last {
                     break;
                 }
             }
@@ -144,6 +154,7 @@ impl Connection {
         Some(RawRequest {
             head: head.trim_end().to_owned(),
             body: Vec::new(),
+            trailers: String::new(),
         })
     }
 
