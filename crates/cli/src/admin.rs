@@ -155,7 +155,11 @@ mod tests {
     fn health_is_indented_json_with_the_old_fields_first() {
         let reply = ask(&admin().0, Method::GET, "/health", None);
         assert_eq!(reply.status.as_u16(), 200);
-        assert!(reply.body.starts_with("{\n  \"status\": \"ok\",\n  \"target\""));
+        assert!(
+            reply
+                .body
+                .starts_with("{\n  \"status\": \"ok\",\n  \"target\"")
+        );
     }
 
     #[test]

@@ -137,21 +137,17 @@ fn report(
     let port = config.listen.port;
     printer.say(format!("  Port    {port}"))?;
     overridden(env, printer);
-    if let Ok(Some(found)) = find_file(&Flags::default(), env)
-        && !same_file(&found.path, path)
-    {
-        printer.note(format!(
-            "`api-key-lb start` would use {} here; start with `--config {}`",
-            found.path.display(),
-            path.display()
-        ));
-    }
+    // Where `start` would look by itself; it must be told of any other file.
+    let start = match find_file(&Flags::default(), env) {
+        Ok(Some(found)) if same_file(&found.path, path) => "api-key-lb start".to_owned(),
+        _ => format!("api-key-lb start --config {}", path.display()),
+    };
     let port = if port == 0 { DEFAULT_PORT } else { port };
     printer.say(format!(
         "\nNext: {}\nThen give your agent the base URL http://127.0.0.1:{port} instead of the provider's \
          (with the same path behind it, such as /v1) and any text as its API key.\n\
          Configuring agents and installing a service is not done by this version.",
-        printer::strong("api-key-lb start")
+        printer::strong(&start)
     ))?;
     Ok(Exit::Success)
 }
