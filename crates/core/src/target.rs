@@ -5,6 +5,8 @@ use std::fmt;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
+use crate::secret::Secret;
+
 /// Why a configured target cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TargetError {
@@ -37,7 +39,12 @@ impl Target {
     /// [`TargetError`] says what is wrong with it, with any credentials in it masked.
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let text = text.trim();
-        let shown = mask_credentials(text);
+        // What is no URL may be a key in the wrong place.
+        let shown = if text.contains("://") {
+            mask_credentials(text)
+        } else {
+            Secret::new(text.to_owned()).masked()
+        };
         if text.contains(['?', '#']) {
             return Err(TargetError::Query(shown));
         }
@@ -247,6 +254,8 @@ mod tests {
             mask_credentials("https://me:hun/ter2@h/v1"),
             "https://***@h/v1"
         );
+        let misplaced = Target::parse("sk-ant-api03-abcdefghijklmnop").unwrap_err();
+        assert!(!misplaced.to_string().contains("api03"), "{misplaced}");
         assert!(matches!(
             Target::parse("api.openai.com"),
             Err(TargetError::NotAUrl(_))
