@@ -40,7 +40,7 @@ impl Target {
     pub fn parse(text: &str) -> Result<Self, TargetError> {
         let text = text.trim();
         // What is no URL may be a key in the wrong place.
-        let shown = if text.contains("://") {
+        let shown = if text.contains("://") || looks_like_a_host(text) {
             mask_credentials(text)
         } else {
             Secret::new(text.to_owned()).masked()
@@ -157,6 +157,19 @@ impl fmt::Debug for Target {
     }
 }
 
+/// Whether `text` is a host name that only lacks its scheme: short labels, the last one letters.
+/// No key looks so; those with a dot in them have long random parts.
+fn looks_like_a_host(text: &str) -> bool {
+    const LONGEST_LABEL: usize = 20;
+    let host = text.split(['/', ':']).next().unwrap_or_default();
+    let labels: Vec<&str> = host.split('.').collect();
+    labels.len() > 1
+        && labels.iter().all(|label| label.len() <= LONGEST_LABEL)
+        && labels.last().is_some_and(|last| {
+            last.len() > 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic())
+        })
+}
+
 /// The same URL with what may be a user name and password in it replaced by `***`: everything up
 /// to the last `@`, since a password may hold a `/` that was not escaped.
 pub fn mask_credentials(url: &str) -> String {
@@ -256,6 +269,11 @@ mod tests {
         );
         let misplaced = Target::parse("sk-ant-api03-abcdefghijklmnop").unwrap_err();
         assert!(!misplaced.to_string().contains("api03"), "{misplaced}");
+        let misplaced =
+            Target::parse("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOp").unwrap_err();
+        assert!(!misplaced.to_string().contains("AbCd"), "{misplaced}");
+        let bare = Target::parse("api.z.ai/v1").unwrap_err();
+        assert!(bare.to_string().contains("`api.z.ai/v1`"), "{bare}");
         assert!(matches!(
             Target::parse("api.openai.com"),
             Err(TargetError::NotAUrl(_))
