@@ -278,3 +278,25 @@ fn the_affinity_is_told() {
         Some("borrowed")
     );
 }
+
+#[test]
+fn the_session_unused_for_longest_is_forgotten_first() {
+    let (mock, proxy) = pair_with(4, json!({"max_sessions": 3}));
+    let affinity = |id: &str| {
+        let reply = proxy.turn(id, &chat("hi"));
+        reply.is(200);
+        reply.header("x-lb-affinity").map(str::to_owned).unwrap()
+    };
+    for id in ["a", "b", "c"] {
+        assert_eq!(affinity(id), "new");
+    }
+    assert_eq!(
+        affinity("a"),
+        "home",
+        "used again, it is not the oldest any more"
+    );
+    assert_eq!(affinity("d"), "new");
+    assert_eq!(affinity("a"), "home");
+    assert_eq!(affinity("b"), "new", "the oldest one had to go");
+    assert_eq!(mock.counters().total.requests, 7);
+}

@@ -138,6 +138,30 @@ fn events_before_a_cut_arrive_all() {
 }
 
 #[test]
+fn what_came_before_a_cut_reaches_a_client_that_reads_late() {
+    /// More than sockets and the proxy hold together.
+    const LONG: usize = 16 << 20;
+    let (done, sent) = channel::<()>();
+    let done = Mutex::new(done);
+    let upstream = Upstream::start(move |connection| {
+        connection.request();
+        connection.write(STREAM);
+        for _ in 0..LONG >> 16 {
+            connection.write_chunk(vec![b'x'; 1 << 16]);
+        }
+        let _ = done.lock().unwrap().send(());
+    });
+    let proxy = Proxy::start(config(&upstream.url(), 1, json!({})));
+    let mut client = proxy.client();
+    client.send("POST", CHAT, &[], chat_stream("hi").to_string().as_bytes());
+    // Until all buffers on the way are full, or everything has been sent.
+    let _ = sent.recv_timeout(Duration::from_millis(300));
+    let reply = client.read();
+    assert_eq!((reply.status, reply.end), (200, End::Cut));
+    assert_eq!(reply.body.len(), LONG);
+}
+
+#[test]
 fn an_answer_cut_within_its_length_is_passed_on_as_a_cut() {
     let (mock, proxy) = pair(1);
     mock.fault(Fault::on(ANY_KEY).times(1).cut_bytes(50));

@@ -253,3 +253,36 @@ fn answer_headers_can_be_turned_off() {
         assert!(!name.starts_with("x-lb-"), "{name}");
     }
 }
+
+#[test]
+fn an_answer_that_comes_before_the_body_has_been_sent_reaches_the_client() {
+    let upstream = Upstream::start(|connection| {
+        if connection.head().is_some() {
+            connection.write("HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\n\r\nlong");
+            // Takes what still comes, as servers do before they close.
+            connection.take(usize::MAX >> 1);
+        }
+    });
+    let proxy = Proxy::start(config(&upstream.url(), 2, json!({"replay_bytes": 1000})));
+    let mut client = proxy.client();
+    client.raw("POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000\r\n\r\n");
+    client.raw("x".repeat(1500));
+    let reply = client.read();
+    reply.is(413);
+    assert_eq!(reply.text(), "long");
+    assert_eq!(upstream.connections(), 1);
+}
+
+#[test]
+fn an_early_answer_to_a_whole_body_reaches_the_client() {
+    let upstream = Upstream::start(|connection| {
+        if connection.head().is_some() {
+            connection.write("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno");
+            connection.take(usize::MAX >> 1);
+        }
+    });
+    let proxy = Proxy::start(config(&upstream.url(), 2, json!({})));
+    let reply = proxy.post(CHAT, &chat(&"word ".repeat(1_000_000)));
+    reply.is(400);
+    assert_eq!(reply.text(), "no");
+}

@@ -164,6 +164,10 @@ pub fn strip(headers: &mut HeaderMap, query: Option<&str>) -> Brought {
 /// The query to send upstream: the client's without its `key`, every other byte as it came, plus
 /// ours if the credential travels there. `None` if nothing is left.
 pub fn upstream_query(query: Option<&str>, kind: CredentialKind, secret: &str) -> Option<String> {
+    let brings_key = query.is_some_and(|query| query.split('&').any(is_key_pair));
+    if !brings_key && kind != CredentialKind::Query {
+        return query.map(str::to_owned);
+    }
     let mut kept = query
         .into_iter()
         .flat_map(|query| query.split('&'))
@@ -244,6 +248,7 @@ mod tests {
         assert_eq!(query("key=abc"), None);
         assert_eq!(query("key"), None);
         assert_eq!(query("a=1&&b"), Some("a=1&&b".into()));
+        assert_eq!(query(""), Some(String::new()), "a bare `?` stays");
         assert_eq!(
             upstream_query(Some("alt=sse&key=abc"), CredentialKind::Query, "s/1"),
             Some("alt=sse&key=s%2F1".into())

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -115,11 +114,6 @@ impl Client {
         }
     }
 
-    /// How long a read may take.
-    pub fn patience(&self, limit: Duration) {
-        self.stream.set_read_timeout(Some(limit)).unwrap();
-    }
-
     pub fn raw(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
@@ -145,11 +139,6 @@ impl Client {
     /// Leaves without a word.
     pub fn leave(self) {
         self.stream.shutdown(Shutdown::Both).unwrap();
-    }
-
-    /// Ends only what it sends.
-    pub fn end_of_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     fn more(&mut self) -> Result<(), End> {
@@ -227,13 +216,6 @@ impl Client {
         Ok(chunk)
     }
 
-    /// Reads exactly so many bytes.
-    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.take(count, &mut bytes).unwrap();
-        bytes
-    }
-
     pub fn read(&mut self) -> Reply {
         self.read_for("GET")
     }
@@ -283,11 +265,6 @@ impl Client {
                 Err(end) => return Err(end),
             }
         }
-    }
-
-    /// Whether the other end closes the connection within the deadline, without another byte.
-    pub fn is_closed(&mut self) -> bool {
-        self.buffer.is_empty() && matches!(self.more(), Err(End::Cut | End::Reset))
     }
 }
 

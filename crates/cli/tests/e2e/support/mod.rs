@@ -11,9 +11,9 @@ use api_key_lb_mock::{Account, Builder, Mock};
 use serde_json::{Value, json};
 
 pub use client::{Client, End, Reply};
-pub use program::{Home, Output, set_mode};
+pub use program::{Home, set_mode};
 pub use proxy::Proxy;
-pub use upstream::{Connection, RawRequest, Upstream};
+pub use upstream::{Connection, Upstream};
 
 /// No test waits longer than this for anything that should happen.
 pub const DEADLINE: Duration = Duration::from_secs(10);

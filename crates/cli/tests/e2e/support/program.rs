@@ -1,7 +1,6 @@
 //! The program in a home of its own, run to its end within a deadline.
 
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
