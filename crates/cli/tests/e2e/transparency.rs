@@ -215,10 +215,7 @@ fn path_and_query_bytes_are_not_touched() {
         "/v1/echo?url=http://evil.example/&x=[1]{2}|3",
     ] {
         proxy.get(target).is(200);
-        assert_eq!(
-            mock.requests().pop().unwrap().target,
-            target.trim_end_matches('?')
-        );
+        assert_eq!(mock.requests().pop().unwrap().target, target);
     }
 }
 
