@@ -101,7 +101,7 @@ pub(crate) struct PlanArgs {
     #[arg(short, long, value_name = "KEY,KEY…")]
     pub(crate) keys: Option<String>,
 
-    /// Base URL of the provider [default: https://api.openai.com]
+    /// Base URL of the provider [default: `https://api.openai.com`]
     #[arg(short, long, value_name = "URL")]
     pub(crate) target: Option<String>,
 
@@ -144,7 +144,7 @@ pub(crate) struct StartArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
 
-    /// Address to listen on instead of 127.0.0.1 and [::1]; beyond loopback needs `client_tokens`
+    /// Address to listen on instead of 127.0.0.1 and `[::1]`; beyond loopback needs `client_tokens`
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<String>,
 

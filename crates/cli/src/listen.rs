@@ -1,4 +1,4 @@
-//! Binding the listening sockets: 127.0.0.1 and, where there is one, [::1].
+//! Binding the listening sockets: 127.0.0.1 and, where there is one, `[::1]`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -1,6 +1,6 @@
 //! The data plane: moves bytes between clients and upstreams as the core decides.
 //!
-//! [`exchange`] is the life of one request, top to bottom; [`worker`] is what carries it: one
+//! `exchange` is the life of one request, top to bottom; `worker` is what carries it: one
 //! thread, one single-threaded runtime, upstream connections of its own. No lock and no queue
 //! between threads lies on a request's way but the policy's own short lock.
 

@@ -72,10 +72,15 @@ impl Wire {
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, hyper::Error> {
         let mut answer = pin!(self.sender.send_request(request));
-        let mut ended = false;
+        let (mut ended, mut queued) = (false, false);
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer);
+            }
+            // Requests that are ready to go now go together: the upstream is woken once for all.
+            if !std::mem::replace(&mut queued, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             // Once it has ended, the answer is an error at the latest by the next poll.
             ended = ended || self.driver.as_mut().poll(cx).is_ready();
