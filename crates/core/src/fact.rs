@@ -39,6 +39,18 @@ impl Affinity {
 pub struct SessionId(pub u128);
 
 impl SessionId {
+    /// The session as one pool knows it. An agent may use one id with two pools; each of them has
+    /// accounts, and so a home for it, of its own.
+    #[must_use]
+    pub fn within(self, pool: &str) -> Self {
+        if pool.is_empty() {
+            return self;
+        }
+        let mut bytes = pool.as_bytes().to_vec();
+        bytes.extend_from_slice(&self.0.to_le_bytes());
+        Self(xxhash_rust::xxh3::xxh3_128(&bytes))
+    }
+
     /// The first eight hexadecimal digits, enough to tell sessions apart in a log.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 >> 96)

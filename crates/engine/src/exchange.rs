@@ -8,6 +8,7 @@ use std::sync::Arc;
 use api_key_lb_core::plan::{KeyId, Plan};
 use api_key_lb_core::verdict::{Elsewhere, Verdict};
 use api_key_lb_core::wire::dialect::Endpoint;
+use api_key_lb_core::wire::identity::Identity;
 use api_key_lb_core::wire::reply::Refusal;
 use api_key_lb_core::wire::{answer, credential, guard, headers, identity};
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
@@ -112,7 +113,10 @@ async fn forward(
         Ok(gathered) => gathered,
         Err(refusal) => return own(record, &refusal, endpoint.dialect),
     };
-    let identity = identity::recognise(&head.headers, &facts);
+    let identity = identity::recognise(&head.headers, &facts).map(|found| Identity {
+        session: found.session.within(&pool.name),
+        ..found
+    });
     let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| head.headers.contains_key(name));

@@ -222,19 +222,20 @@ fn the_same_session_in_two_pools_is_served_by_each_pools_own_keys() {
         let id = format!("s{number}");
         let ask = |path: &str| {
             let body = chat("hi").to_string();
-            proxy
-                .ask("POST", path, &[("x-session-id", &id)], body.as_bytes())
-                .is(200);
-            crate::support::last_key(&mock)
+            let reply = proxy.ask("POST", path, &[("x-session-id", &id)], body.as_bytes());
+            let affinity = reply.is(200).header("x-lb-affinity").unwrap().to_owned();
+            (crate::support::last_key(&mock), affinity)
         };
         let (own, other) = (
             ask("/v1/chat/completions"),
             ask("/other/v1/chat/completions"),
         );
-        assert!(keys(2).contains(&own), "{own}");
-        assert!([key(3), key(4)].contains(&other), "{other}");
-        assert_eq!(ask("/v1/chat/completions"), own);
-        assert_eq!(ask("/other/v1/chat/completions"), other);
+        assert!(keys(2).contains(&own.0), "{own:?}");
+        assert!([key(3), key(4)].contains(&other.0), "{other:?}");
+        // Each pool keeps a home of its own for the session: neither use moves the other's.
+        let home = |key: String| (key, "home".to_owned());
+        assert_eq!(ask("/v1/chat/completions"), home(own.0));
+        assert_eq!(ask("/other/v1/chat/completions"), home(other.0));
     }
 }
 
