@@ -90,7 +90,9 @@ pub fn credential_of(target: &Target, path: &str, secret: &str) -> Option<Creden
         // An OAuth token of Anthropic is a bearer token; as x-api-key it is refused.
         "anthropic" if secret.starts_with("sk-ant-oat") => CredentialKind::Bearer,
         // Google's OpenAI-compatible paths take the same key as a bearer token.
-        "gemini" if path.contains("/openai/") => CredentialKind::Bearer,
+        "gemini" if path.contains("/openai/") || target.base().ends_with("/openai") => {
+            CredentialKind::Bearer
+        }
         _ => provider.credential,
     })
 }
@@ -121,6 +123,13 @@ mod tests {
         let gemini = Target::parse("https://generativelanguage.googleapis.com").unwrap();
         assert_eq!(
             credential_of(&gemini, "/v1beta/openai/chat/completions", "k"),
+            Some(CredentialKind::Bearer)
+        );
+        // The OpenAI-compatible part may stand in the target instead of the client's path.
+        let compatible =
+            Target::parse("https://generativelanguage.googleapis.com/v1beta/openai").unwrap();
+        assert_eq!(
+            credential_of(&compatible, "/chat/completions", "k"),
             Some(CredentialKind::Bearer)
         );
         assert_eq!(
