@@ -241,6 +241,7 @@ mod tests {
             guard: Guard::default(),
             timing: Timing::default(),
             limits: Limits::default(),
+            recognition: api_key_lb_core::plan::Recognition::default(),
             answer_headers: true,
         };
         let ids: Vec<KeyId> = plan

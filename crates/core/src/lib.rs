@@ -4,6 +4,7 @@
 //! arguments, so the proxy, the property tests and a simulator can step the very same code.
 //!
 //! - [`plan`]: what the person configured, validated and immutable.
+//! - [`ladder`]: where a session id may stand, and in which order it is looked for.
 //! - [`fact`]: what was observed about one request.
 //! - [`wire`]: what bytes mean (bodies, headers, paths, answers). Knows nothing of accounts.
 //! - [`policy`]: which account serves. Knows nothing of bytes.
@@ -11,6 +12,7 @@
 //! `wire` and `policy` do not import each other.
 
 pub mod fact;
+pub mod ladder;
 pub mod moment;
 pub mod plan;
 pub mod policy;

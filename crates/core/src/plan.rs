@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use crate::ladder::Ladder;
 use crate::secret::Secret;
 use crate::target::Target;
 
@@ -202,6 +203,38 @@ impl Default for Limits {
     }
 }
 
+/// Whether a sub-agent's requests may be placed apart from the rest of their session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SplitSubAgents {
+    /// The session decides.
+    #[default]
+    Never,
+    /// A sub-agent whose session's home is near its limit gets a home of its own.
+    Auto,
+    /// Every sub-agent has a home of its own.
+    Always,
+}
+
+impl SplitSubAgents {
+    /// As written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Auto => "auto",
+            Self::Always => "always",
+        }
+    }
+}
+
+/// How conversations are told apart.
+#[derive(Clone, Debug, Default)]
+pub struct Recognition {
+    /// Where their ids stand.
+    pub ladder: Ladder,
+    /// What becomes of sub-agents.
+    pub split_subagents: SplitSubAgents,
+}
+
 /// Everything the engine needs to know to serve; swapped as a whole when the configuration changes.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -215,6 +248,8 @@ pub struct Plan {
     pub timing: Timing,
     /// Sizes.
     pub limits: Limits,
+    /// How conversations are told apart.
+    pub recognition: Recognition,
     /// Whether relayed answers carry `x-lb-key`, `x-lb-affinity` and `x-lb-attempts`.
     pub answer_headers: bool,
 }
@@ -294,6 +329,7 @@ mod tests {
             guard: Guard::default(),
             timing: Timing::default(),
             limits: Limits::default(),
+            recognition: Recognition::default(),
             answer_headers: true,
         }
     }

@@ -213,6 +213,7 @@ impl Config {
             guard,
             timing,
             limits,
+            recognition: api_key_lb_core::plan::Recognition::default(),
             answer_headers,
         };
         refuse_itself(&plan, &listen, &builder, findings);

@@ -45,6 +45,7 @@ fn plan(names: &[&str]) -> Plan {
         guard: Guard::default(),
         timing: Timing::default(),
         limits: Limits::default(),
+        recognition: crate::plan::Recognition::default(),
         answer_headers: true,
     }
 }

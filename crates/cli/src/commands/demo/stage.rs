@@ -222,6 +222,7 @@ fn plan(url: &str) -> anyhow::Result<Plan> {
         guard: Guard::default(),
         timing: Timing::default(),
         limits: Limits::default(),
+        recognition: api_key_lb_core::plan::Recognition::default(),
         answer_headers: true,
     })
 }
