@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use api_key_lb_core::KeyId;
-use api_key_lb_core::fact::{Affinity, Ending, Fact};
+use api_key_lb_core::fact::{Affinity, Ending, Fact, Part};
 use api_key_lb_core::moment::Moment;
 
 use crate::config::LogLevel;
@@ -62,8 +62,13 @@ pub fn line(fact: &Fact, label_of: &dyn Fn(KeyId) -> String) -> String {
             add(&mut line, format_args!("{}", fact.affinity.as_str()));
         }
         add(&mut line, format_args!("session {}", session.short()));
-        if let Some(rule) = fact.rule {
-            add(&mut line, format_args!("({rule})"));
+        if let Some(rule) = &fact.rule {
+            let part = match fact.part {
+                Part::Whole => "",
+                Part::SubAgent => ", sub-agent apart",
+                Part::Conversation => ", split by content",
+            };
+            add(&mut line, format_args!("({rule}{part})"));
         }
     }
     add(&mut line, format_args!("{}", seconds(fact.took)));
@@ -168,7 +173,8 @@ mod tests {
             status: 200,
             model: Some("sk-planted".into()),
             session: Some(SessionId(0x1a2b_3c4d << 96)),
-            rule: Some("x-session-id"),
+            rule: Some("header x-session-id".into()),
+            part: Part::Whole,
             affinity: Affinity::Home,
             attempts: vec![Attempt {
                 key: key(2),
@@ -193,7 +199,7 @@ mod tests {
     fn a_good_request_is_one_line_with_key_session_times_and_tokens() {
         assert_eq!(
             shown(&fact()),
-            "12:00:01 POST /v1/chat/completions 200 key-2 home session 1a2b3c4d (x-session-id) \
+            "12:00:01 POST /v1/chat/completions 200 key-2 home session 1a2b3c4d (header x-session-id) \
              1.24s first byte 0.41s 102k tokens 91% cached"
         );
     }
@@ -220,7 +226,7 @@ mod tests {
         assert_eq!(
             shown(&fact),
             "12:00:01 POST /v1/chat/completions 200 key-1 429, key-3 no answer, key-2 200 \
-             borrowed session 1a2b3c4d (x-session-id) 1.24s first byte 0.41s"
+             borrowed session 1a2b3c4d (header x-session-id) 1.24s first byte 0.41s"
         );
     }
 

@@ -1,5 +1,6 @@
 //! What was observed about one request, for whoever counts, logs and explains.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::moment::Moment;
@@ -51,10 +52,30 @@ impl SessionId {
         Self(xxhash_rust::xxh3::xxh3_128(&bytes))
     }
 
+    /// The part of the session that its sub-agent `agent` is.
+    #[must_use]
+    pub fn part(self, agent: u64) -> Self {
+        let mut bytes = self.0.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&agent.to_le_bytes());
+        Self(xxhash_rust::xxh3::xxh3_128(&bytes))
+    }
+
     /// The first eight hexadecimal digits, enough to tell sessions apart in a log.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 >> 96)
     }
+}
+
+/// Which part of what its rule names a session is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// One sub-agent.
+    SubAgent,
+    /// One conversation of an id that many share.
+    Conversation,
 }
 
 /// Tokens as the provider counted them.
@@ -112,7 +133,9 @@ pub struct Fact {
     /// The conversation.
     pub session: Option<SessionId>,
     /// Which rule recognised it.
-    pub rule: Option<&'static str>,
+    pub rule: Option<Arc<str>>,
+    /// Which part of what the rule names it is.
+    pub part: Part,
     /// How the serving key relates to it.
     pub affinity: Affinity,
     /// What was tried, in order; the last one's answer was relayed, if any was.

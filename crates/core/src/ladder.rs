@@ -83,15 +83,6 @@ pub struct Rule {
     pub may_be_shared: bool,
 }
 
-/// A header that names something beside the session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
-    /// The header.
-    pub header: HeaderName,
-    /// The family its value is compared in.
-    pub family: Family,
-}
-
 /// A rule that a person configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnRule {

@@ -5,12 +5,14 @@
 //!
 //! - [`plan`]: what the person configured, validated and immutable.
 //! - [`ladder`]: where a session id may stand, and in which order it is looked for.
+//! - [`conversation`]: what a request shows of its conversation.
 //! - [`fact`]: what was observed about one request.
 //! - [`wire`]: what bytes mean (bodies, headers, paths, answers). Knows nothing of accounts.
 //! - [`policy`]: which account serves. Knows nothing of bytes.
 //!
 //! `wire` and `policy` do not import each other.
 
+pub mod conversation;
 pub mod fact;
 pub mod ladder;
 pub mod moment;

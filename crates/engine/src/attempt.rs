@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api_key_lb_core::fact::{Affinity, SessionId};
 use api_key_lb_core::plan::{Key, KeyId, Plan, Pool};
-use api_key_lb_core::policy::Choice;
+use api_key_lb_core::policy::{Choice, Session};
 use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::provider;
@@ -35,18 +35,22 @@ pub(crate) struct Call<'c> {
     /// The client's headers without credentials, framed anew.
     pub(crate) headers: HeaderMap,
     pub(crate) brought: Brought,
-    pub(crate) session: Option<SessionId>,
+    pub(crate) session: Option<Session>,
     /// Whether it may be sent again although an earlier attempt may have had an effect.
     pub(crate) repeatable: bool,
 }
 
 impl Call<'_> {
+    pub(crate) fn session_id(&self) -> Option<SessionId> {
+        self.session.as_ref().map(|session| session.id)
+    }
+
     /// The next key, its attempt begun; or in how long the soonest cooling account is back.
     pub(crate) fn choose(&self, record: &Record) -> Result<(&Key, Affinity), Option<Duration>> {
         let tried: Vec<KeyId> = record.tried().collect();
         let now = self.state.now();
         let mut policy = self.state.policy();
-        match policy.choose(self.pool, self.session, &tried, now) {
+        match policy.choose(self.pool, self.session.as_ref(), &tried, now) {
             Choice::Use { key, affinity } => {
                 let key = &self.pool.keys[key];
                 policy.began(key.id);

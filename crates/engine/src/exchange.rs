@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use api_key_lb_core::conversation::Conversation;
 use api_key_lb_core::plan::{KeyId, Plan};
 use api_key_lb_core::verdict::{Elsewhere, Verdict};
+use api_key_lb_core::wire::body::RequestReader;
 use api_key_lb_core::wire::dialect::Endpoint;
-use api_key_lb_core::wire::identity::Identity;
 use api_key_lb_core::wire::reply::Refusal;
 use api_key_lb_core::wire::{answer, credential, guard, headers, identity};
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
@@ -17,7 +18,7 @@ use hyper::body::Incoming;
 
 use crate::attempt::{Call, frame};
 use crate::error::SendError;
-use crate::gather::{Gathered, gather};
+use crate::gather::{Gathered, gather, need};
 use crate::outcome::{Answered, Outcomes};
 use crate::record::Record;
 use crate::replies::{self, Answer, own};
@@ -109,14 +110,18 @@ async fn forward(
             .collect();
         return own(record, &Refusal::UnknownPool(names), endpoint.dialect);
     };
-    let (mut body, facts) = match gather(body, &head.headers, &plan.limits).await {
+    let ladder = &plan.recognition.ladder;
+    let need = need(&shared.state, plan, pool, endpoint, &head.headers);
+    let reader = RequestReader::new(ladder.paths(), need);
+    let (mut body, facts) = match gather(body, &head.headers, reader, &plan.limits).await {
         Ok(gathered) => gathered,
         Err(refusal) => return own(record, &refusal, endpoint.dialect),
     };
-    let identity = identity::recognise(&head.headers, &facts).map(|found| Identity {
-        session: found.session.within(&pool.name),
-        ..found
-    });
+    let (mut identity, facts) = identity::recognise(ladder, &head.headers, facts);
+    if !endpoint.converses {
+        identity.conversation = Conversation::default();
+    }
+    record.request(pool, &facts, &identity, body.length().unwrap_or(0));
     let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| head.headers.contains_key(name));
@@ -135,9 +140,8 @@ async fn forward(
         query: head.uri.query(),
         headers: head.headers,
         brought,
-        session: identity.map(|identity| identity.session),
+        session: record.session().cloned(),
     };
-    record.request(&pool.name, facts, identity, body.length().unwrap_or(0));
     attempts(call, record, &mut body).await
 }
 
@@ -178,7 +182,7 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
         };
         call.state
             .policy()
-            .judged(call.pool, key, call.session, verdict, &refused, now);
+            .judged(call.pool, key, call.session_id(), verdict, &refused, now);
         let again = match verdict.elsewhere() {
             Elsewhere::No => false,
             Elsewhere::EachOnce => may_resend,

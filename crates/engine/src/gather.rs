@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_key_lb_core::plan::Limits;
-use api_key_lb_core::wire::body::{BodyFacts, RequestReader};
+use api_key_lb_core::plan::{Limits, Plan, Pool};
+use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
+use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
+use api_key_lb_core::wire::identity;
 use api_key_lb_core::wire::reply::Refusal;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,6 +16,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::body::{Frames, RequestBody, StreamBody};
+use crate::state::State;
 
 /// Silence within a client's body after which it is given up. Clients are on this machine or a
 /// near one, and send a prompt in milliseconds.
@@ -58,16 +61,46 @@ impl Gathered {
     }
 }
 
+/// What has to be read of a request, given its head: nothing that can be known without it.
+pub(crate) fn need(
+    state: &State,
+    plan: &Plan,
+    pool: &Pool,
+    endpoint: Endpoint,
+    headers: &HeaderMap,
+) -> Need {
+    let hint = identity::from_head(&plan.recognition.ladder, headers);
+    let chain = match &hint {
+        _ if !endpoint.converses => false,
+        None => true,
+        Some(hint) => {
+            // A length nobody has declared may be any.
+            let bytes = declared_length(headers).unwrap_or(u64::MAX);
+            let now = state.now();
+            let policy = state.policy();
+            policy.wants_messages(pool, hint.session, bytes, now)
+        }
+    };
+    Need {
+        ids: !hint.is_some_and(|hint| hint.settled),
+        chain,
+        background: endpoint.dialect == Dialect::Responses,
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 /// Gathers `body` up to the replay limit while reading it. Waiting for it is also what makes
 /// hyper answer `Expect: 100-continue`.
 pub(crate) async fn gather(
     mut body: Incoming,
     headers: &HeaderMap,
+    reader: RequestReader<'_>,
     limits: &Limits,
 ) -> Result<(Gathered, BodyFacts), Refusal> {
-    let declared: Option<u64> = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let declared = declared_length(headers);
     if declared.is_some_and(|length| length > limits.body_bytes) {
         return Err(Refusal::BodyTooLarge(limits.body_bytes));
     }
@@ -75,7 +108,7 @@ pub(crate) async fn gather(
         return Ok((Gathered::Whole(Frames::default()), BodyFacts::default()));
     }
     // A compressed body is forwarded as it came, and not read.
-    let mut reader = (!headers.contains_key(CONTENT_ENCODING)).then(RequestReader::new);
+    let mut reader = (!headers.contains_key(CONTENT_ENCODING)).then_some(reader);
     let mut data: Vec<Bytes> = Vec::new();
     let mut trailers = None;
     let mut bytes = 0_u64;

@@ -221,6 +221,9 @@ pub(crate) fn relay(
 ) -> Answer {
     let (mut head, incoming) = answered.head.into_parts();
     headers::strip_answer(&mut head.headers);
+    if let Some(state) = answer::given_out(&head.headers) {
+        record.gave_out(state);
+    }
     if head.status == StatusCode::TOO_MANY_REQUESTS {
         let wait = wait.or_else(|| answer::retry_after(&head.headers, now));
         reply::set_retry_after(&mut head.headers, wait.unwrap_or_default());

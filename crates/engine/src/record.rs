@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use api_key_lb_core::fact::{Affinity, Attempt, Ending, Fact, Usage};
-use api_key_lb_core::plan::KeyId;
+use api_key_lb_core::conversation::{AnswerId, Identity};
+use api_key_lb_core::fact::{Affinity, Attempt, Ending, Fact, Part, Usage};
+use api_key_lb_core::plan::{KeyId, Pool};
+use api_key_lb_core::policy::Session;
 use api_key_lb_core::wire::body::BodyFacts;
-use api_key_lb_core::wire::identity::Identity;
 use http::{Method, StatusCode};
 
 use crate::state::State;
@@ -20,6 +21,7 @@ pub(crate) struct Record {
     began: Instant,
     /// The key whose attempt is running.
     active: Option<KeyId>,
+    session: Option<Session>,
     fact: Fact,
 }
 
@@ -28,6 +30,7 @@ impl Record {
         Self {
             began: Instant::now(),
             active: None,
+            session: None,
             fact: Fact {
                 began: state.now(),
                 first_byte: std::time::Duration::ZERO,
@@ -39,6 +42,7 @@ impl Record {
                 model: None,
                 session: None,
                 rule: None,
+                part: Part::Whole,
                 affinity: Affinity::None,
                 attempts: Vec::new(),
                 usage: None,
@@ -50,18 +54,43 @@ impl Record {
         }
     }
 
+    /// It has been read: to which pool it goes, what it asks, and who asks.
     pub(crate) fn request(
         &mut self,
-        pool: &str,
-        facts: BodyFacts,
-        identity: Option<Identity>,
+        pool: &Pool,
+        facts: &BodyFacts,
+        identity: &Identity,
         bytes: u64,
     ) {
-        pool.clone_into(&mut self.fact.pool);
-        self.fact.model = facts.model;
-        self.fact.session = identity.map(|identity| identity.session);
-        self.fact.rule = identity.map(|identity| identity.rule);
+        let now = self.state.now();
+        let mut policy = self.state.policy();
+        self.session = policy.recognise(pool, identity, now);
+        if let Some(session) = &self.session {
+            policy.entered(pool, identity, session, bytes, now);
+        }
+        drop(policy);
+        pool.name.clone_into(&mut self.fact.pool);
+        self.fact.model.clone_from(&facts.model);
+        if let Some(session) = &self.session {
+            self.fact.session = Some(session.id);
+            self.fact.rule = Some(session.rule.clone());
+            self.fact.part = session.part;
+        }
         self.fact.request_bytes = bytes;
+    }
+
+    /// The conversation it belongs to.
+    pub(crate) const fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// The answer holds something by which the client can continue the session.
+    pub(crate) fn gave_out(&mut self, answer: AnswerId) {
+        if let Some(session) = &self.session {
+            let now = self.state.now();
+            let mut policy = self.state.policy();
+            policy.gave_out(&self.fact.pool, answer, session.id, now);
+        }
     }
 
     /// An attempt with `key` begins; the policy has been told.
@@ -125,11 +154,15 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.release(self.fact.usage);
+        if let Some(session) = &self.session {
+            self.state.policy().left(session);
+        }
         self.fact.took = self.began.elapsed();
         let ended = Fact {
             path: std::mem::take(&mut self.fact.path),
             pool: std::mem::take(&mut self.fact.pool),
             model: self.fact.model.take(),
+            rule: self.fact.rule.take(),
             attempts: std::mem::take(&mut self.fact.attempts),
             method: self.fact.method.clone(),
             ..self.fact

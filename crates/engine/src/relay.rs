@@ -221,6 +221,9 @@ impl RelayBody {
 
 impl Drop for RelayBody {
     fn drop(&mut self) {
+        if let Some(answer) = self.reader.answer_id() {
+            self.record.gave_out(answer);
+        }
         if let Some(usage) = self.reader.usage() {
             self.record.used(usage);
         }

@@ -240,6 +240,38 @@ fn errors_name_the_file_the_line_and_what_to_write_instead() {
 }
 
 #[test]
+fn a_session_rule_that_cannot_be_is_refused_with_what_to_write_instead() {
+    let rules = |rules: Value| json!({"keys": ["sk-a-0123456789"], "session_rules": rules});
+    is_refused(
+        &rules(json!([{"header": "x-my-chat"}, {"header": "Authorization"}])),
+        &["config.json:10", "a credential is not a session"],
+    );
+    is_refused(
+        &rules(json!([{"body": "messages[0].chat"}])),
+        &["config.json:7", "no [0]", "messages[].metadata.id"],
+    );
+    is_refused(
+        &rules(json!([{"heder": "x-my-chat"}])),
+        &["config.json:7", "did you mean `header`?"],
+    );
+    is_refused(
+        &json!({"keys": ["sk-a-0123456789"], "split_subagents": "sometimes"}),
+        &["config.json:5", "\"never\", \"auto\" or \"always\""],
+    );
+}
+
+#[test]
+fn a_session_rule_that_hardly_names_a_session_is_a_warning_and_no_refusal() {
+    let mock = mock(1);
+    let proxy = Proxy::start(json!({
+        "target": mock.url(), "keys": keys(1), "session_rules": ["header x-request-id"],
+        "split_subagents": true,
+    }));
+    crate::support::eventually("it warns", || proxy.output().contains("x-request-id"));
+    proxy.turn("s", &chat("hi")).is(200);
+}
+
+#[test]
 fn without_keys_it_does_not_start_and_says_what_to_do() {
     let home = Home::new();
     home.run(&["start"], &[]).is(1).says(&["API_KEYS", "setup"]);

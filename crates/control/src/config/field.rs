@@ -9,6 +9,11 @@ const MOST_SESSIONS: u64 = 10_000_000;
 /// The most bytes of a body: 64 GB.
 const MOST_BYTES: u64 = 64 << 30;
 
+/// The field of a session rule that names a header …
+pub(crate) const HEADER: &str = "header";
+/// … and the one that is a path into the body.
+pub(crate) const BODY: &str = "body";
+
 /// What a field holds.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
@@ -16,10 +21,14 @@ pub(crate) enum Kind {
     /// A whole number, or a text that is one, from the first to the second.
     Whole(u64, u64),
     Switch,
+    /// One of some words, or true or false where those say the same.
+    Choice,
     /// A text with commas, or a list of texts.
     Texts,
     Keys,
     Pools,
+    /// Rules for where a session id stands.
+    Rules,
     /// Known and of no concern to us.
     Ignored,
 }
@@ -102,6 +111,12 @@ pub(crate) const FIELDS: &[Field] = &[
     field("log", Kind::Text, "\"requests\"")
         .flag("--log")
         .variable("AKLB_LOG"),
+    field(
+        "session_rules",
+        Kind::Rules,
+        "[{\"header\": \"x-my-chat\"}, {\"body\": \"metadata.chat.id\"}]",
+    ),
+    field("split_subagents", Kind::Choice, "\"auto\"").variable("AKLB_SPLIT_SUBAGENTS"),
     field("$schema", Kind::Ignored, ""),
 ];
 
@@ -118,6 +133,12 @@ pub(crate) const KEY_FIELDS: &[Field] = &[
 pub(crate) const POOL_FIELDS: &[Field] = &[
     field("target", Kind::Text, "\"https://api.z.ai\""),
     field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]"),
+];
+
+/// The fields of a session rule, of which each rule has one.
+pub(crate) const RULE_FIELDS: &[Field] = &[
+    field(HEADER, Kind::Text, "\"x-my-chat\""),
+    field(BODY, Kind::Text, "\"metadata.chat.id\""),
 ];
 
 /// What people write who know other programs.
@@ -138,6 +159,15 @@ const ALIASES: &[(&str, &str)] = &[
     ("threads", "workers"),
     ("loglevel", "log"),
     ("ca", "ca_file"),
+    ("rules", "session_rules"),
+    ("sessionheader", "session_rules"),
+    ("sessionheaders", "session_rules"),
+    ("sessionid", "session_rules"),
+    ("subagents", "split_subagents"),
+    ("headername", "header"),
+    ("path", "body"),
+    ("bodypath", "body"),
+    ("jsonpath", "body"),
 ];
 
 /// The field of `fields` that is called `name`.
@@ -227,10 +257,15 @@ mod tests {
             ("hots", Some("host")),
             ("hosts", Some("host")),
             ("prot", Some("port")),
+            ("sessionRules", Some("session_rules")),
+            ("split_sub_agents", Some("split_subagents")),
+            ("max_session", Some("max_sessions")),
             ("colour", None),
         ] {
             assert_eq!(meant(FIELDS, name), expected, "{name}");
         }
         assert_eq!(meant(KEY_FIELDS, "apiKey"), Some("key"));
+        assert_eq!(meant(RULE_FIELDS, "haeder"), Some("header"));
+        assert_eq!(meant(RULE_FIELDS, "path"), Some("body"));
     }
 }

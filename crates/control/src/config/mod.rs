@@ -9,6 +9,7 @@ mod location;
 mod network;
 mod permission;
 mod pool;
+mod recognition;
 mod settings;
 mod sheet;
 
@@ -33,6 +34,7 @@ pub(crate) use document::{syntax, syntax_problem, without_mark};
 
 use finding::{Findings, Sourced};
 use pool::PoolBuilder;
+use recognition::recognition;
 use settings::{
     ca_file, client_tokens, default_workers, guard, limits, listen, log_level, setting, timing,
 };
@@ -198,6 +200,7 @@ impl Config {
         let timing = timing(&sheet, findings);
         let limits = limits(&sheet, findings);
         let answer_headers = switch(&sheet.scalars, "answer_headers", findings).unwrap_or(true);
+        let recognition = recognition(&sheet, findings);
         let workers = setting(&sheet, "workers", findings)
             .and_then(|workers| usize::try_from(workers).ok())
             .unwrap_or_else(default_workers);
@@ -213,7 +216,7 @@ impl Config {
             guard,
             timing,
             limits,
-            recognition: api_key_lb_core::plan::Recognition::default(),
+            recognition,
             answer_headers,
         };
         refuse_itself(&plan, &listen, &builder, findings);

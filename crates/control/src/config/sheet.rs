@@ -6,6 +6,7 @@ use super::document::{Member, Node, Value};
 use super::environment::{Environment, Flags};
 use super::field::{FIELDS, Field, KEY_FIELDS, Kind, POOL_FIELDS, meant, named};
 use super::finding::{Findings, Place, Sourced};
+use super::recognition::{RuleEntry, rules};
 
 /// Texts that mean yes.
 const YES: &[&str] = &["true", "1", "on", "yes"];
@@ -37,6 +38,7 @@ pub(crate) struct Sheet {
     pub(crate) lists: BTreeMap<&'static str, Vec<Sourced<String>>>,
     pub(crate) keys: Vec<KeyEntry>,
     pub(crate) pools: Vec<PoolEntry>,
+    pub(crate) rules: Vec<RuleEntry>,
     /// Whether keys were given in a form that could not be read, which has been said.
     pub(crate) keys_unread: bool,
 }
@@ -68,8 +70,9 @@ impl Sheet {
                     let texts = texts(field, node, findings);
                     sheet.lists.insert(field.name, texts);
                 }
+                Kind::Rules => sheet.rules = rules(field, node, findings),
                 Kind::Ignored => {}
-                Kind::Text | Kind::Whole(..) | Kind::Switch => {
+                Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice => {
                     if let Some(value) = scalar(field, node, findings) {
                         sheet.scalars.insert(field.name, value);
                     }
@@ -154,16 +157,21 @@ pub(crate) fn whole(
 /// The switch called `name` among `scalars`; a problem if it is none.
 pub(crate) fn switch(scalars: &Scalars, name: &str, findings: &mut Findings) -> Option<bool> {
     let given = scalars.get(name)?;
-    let text = given.value.trim().to_ascii_lowercase();
-    let value = match () {
-        () if YES.contains(&text.as_str()) => Some(true),
-        () if NO.contains(&text.as_str()) => Some(false),
-        () => None,
-    };
+    let value = yes_or_no(&given.value);
     if value.is_none() {
         findings.problem(&given.place, format!("`{name}` must be true or false"));
     }
     value
+}
+
+/// Whether `text` means yes or no; `None` if it means neither.
+pub(crate) fn yes_or_no(text: &str) -> Option<bool> {
+    let text = text.trim().to_ascii_lowercase();
+    match () {
+        () if YES.contains(&text.as_str()) => Some(true),
+        () if NO.contains(&text.as_str()) => Some(false),
+        () => None,
+    }
 }
 
 /// A whole number; `6e4` and `60000.0` are one too.
@@ -194,7 +202,7 @@ fn shown_number(text: &str) -> String {
 
 /// The members of an object that are known fields and not null; warns of the others. Of a field
 /// given twice the last counts, as in every JSON reader.
-fn fields(
+pub(super) fn fields(
     known: &'static [Field],
     within: &str,
     members: Vec<Member>,
@@ -242,7 +250,7 @@ fn shown_name(name: &str) -> String {
     shown
 }
 
-fn wrong_kind(field: &Field, must_be: &str, node: &Node, findings: &mut Findings) {
+pub(super) fn wrong_kind(field: &Field, must_be: &str, node: &Node, findings: &mut Findings) {
     findings.problem(
         &node.place,
         format!(
@@ -255,11 +263,15 @@ fn wrong_kind(field: &Field, must_be: &str, node: &Node, findings: &mut Findings
     );
 }
 
-fn scalar(field: &Field, node: Node, findings: &mut Findings) -> Option<Sourced<String>> {
+pub(super) fn scalar(
+    field: &Field,
+    node: Node,
+    findings: &mut Findings,
+) -> Option<Sourced<String>> {
     let value = match (field.kind, &node.value) {
-        (Kind::Text | Kind::Whole(..) | Kind::Switch, Value::Text(text))
+        (Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice, Value::Text(text))
         | (Kind::Whole(..), Value::Number(text)) => text.clone(),
-        (Kind::Switch, Value::Switch(on)) => on.to_string(),
+        (Kind::Switch | Kind::Choice, Value::Switch(on)) => on.to_string(),
         (kind, _) => {
             let must_be = match kind {
                 Kind::Whole(..) => "a whole number",
@@ -277,7 +289,7 @@ fn scalar(field: &Field, node: Node, findings: &mut Findings) -> Option<Sourced<
 }
 
 /// The parts of a comma-separated text, without space around them and without empty ones.
-fn split(text: &Sourced<String>) -> impl Iterator<Item = Sourced<String>> {
+pub(super) fn split(text: &Sourced<String>) -> impl Iterator<Item = Sourced<String>> {
     text.value
         .split(',')
         .map(str::trim)

@@ -1,5 +1,6 @@
 //! Loading as a whole: precedence, old forms, secrets, labels, pools.
 
+mod recognition;
 mod refusals;
 mod surroundings;
 
@@ -297,6 +298,7 @@ fn every_setting_of_the_file_arrives() {
             "ca_file": "ca.pem",
             "first_byte_timeout_ms": 1, "idle_timeout_ms": 2, "connect_timeout_ms": 3, "drain_timeout_ms": 0,
             "replay_bytes": 5, "body_bytes": 6, "max_sessions": 7, "answer_headers": false,
+            "session_rules": [{"header": "X-My-Chat"}], "split_subagents": "always",
         }"#,
     )
     .var("TOKEN", "token-2");
@@ -338,6 +340,12 @@ fn every_setting_of_the_file_arrives() {
         (5, 6, 7)
     );
     assert!(!plan.answer_headers);
+    let recognition = &plan.recognition;
+    assert_eq!(
+        recognition.ladder.rules()[0].name.as_ref(),
+        "header x-my-chat"
+    );
+    assert_eq!(recognition.split_subagents.as_str(), "always");
     assert_eq!(config.notes, []);
 }
 

@@ -106,22 +106,23 @@ impl fmt::Display for Path {
 #[derive(Clone, Debug)]
 pub struct PathTree {
     nodes: Vec<Node>,
-    paths: Vec<Path>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
+    parent: usize,
     keys: Vec<(Box<str>, usize)>,
     element: Option<usize>,
-    /// The path that ends here: an index into `paths`.
-    path: Option<usize>,
+    /// Whether an element of an array lies on the way here, so that there can be several values.
+    repeats: bool,
+    /// Whether a path ends here.
+    ends: bool,
 }
 
 impl Default for PathTree {
     fn default() -> Self {
         Self {
             nodes: vec![Node::default()],
-            paths: Vec::new(),
         }
     }
 }
@@ -136,7 +137,11 @@ impl PathTree {
         for step in path.steps() {
             at = self.child(at, step).unwrap_or_else(|| {
                 let child = self.nodes.len();
-                self.nodes.push(Node::default());
+                self.nodes.push(Node {
+                    parent: at,
+                    repeats: self.nodes[at].repeats || *step == Step::Element,
+                    ..Node::default()
+                });
                 match step {
                     Step::Key(key) => self.nodes[at].keys.push((key.clone(), child)),
                     Step::Element => self.nodes[at].element = Some(child),
@@ -144,10 +149,7 @@ impl PathTree {
                 child
             });
         }
-        if self.nodes[at].path.is_none() {
-            self.nodes[at].path = Some(self.paths.len());
-            self.paths.push(path.clone());
-        }
+        self.nodes[at].ends = true;
     }
 
     fn child(&self, at: usize, step: &Step) -> Option<usize> {
@@ -170,19 +172,32 @@ impl PathTree {
         self.nodes[at].element
     }
 
-    /// The number of the path that ends at `at`.
-    pub fn path_at(&self, at: usize) -> Option<usize> {
-        self.nodes[at].path
+    /// Whether a path ends at `at`.
+    pub fn ends_at(&self, at: usize) -> bool {
+        self.nodes[at].ends
     }
 
-    /// The number of `path`, if it was added.
-    pub fn number_of(&self, path: &Path) -> Option<usize> {
-        self.paths.iter().position(|known| known == path)
+    /// Whether the way to `at` leads through elements, so that it can have several values.
+    pub fn repeats(&self, at: usize) -> bool {
+        self.nodes[at].repeats
     }
 
-    /// Whether path number `number` leads through elements, so that it can have several values.
-    pub fn has_elements(&self, number: usize) -> bool {
-        self.paths[number].steps().contains(&Step::Element)
+    /// Whether the way to `at` leads through `through`.
+    pub fn is_within(&self, mut at: usize, through: usize) -> bool {
+        // A parent always has the smaller number.
+        while at > through {
+            at = self.nodes[at].parent;
+        }
+        at == through
+    }
+
+    /// Where `path` ends, if it was added.
+    pub fn place_of(&self, path: &Path) -> Option<usize> {
+        let mut at = Self::ROOT;
+        for step in path.steps() {
+            at = self.child(at, step)?;
+        }
+        self.nodes[at].ends.then_some(at)
     }
 }
 
@@ -240,20 +255,20 @@ mod tests {
             tree.add(&path(text));
         }
         let conversation = tree.under_key(PathTree::ROOT, b"conversation").unwrap();
-        assert_eq!(tree.path_at(conversation), Some(0));
+        assert!(tree.ends_at(conversation));
         let id = tree.under_key(conversation, b"id").unwrap();
-        assert_eq!(tree.path_at(id), Some(1));
+        assert!(tree.ends_at(id) && tree.is_within(id, conversation));
         assert_eq!(tree.under_element(conversation), None);
         let messages = tree.under_key(PathTree::ROOT, b"messages").unwrap();
-        assert_eq!(tree.path_at(messages), None);
+        assert!(!tree.ends_at(messages) && !tree.repeats(messages));
         let element = tree.under_element(messages).unwrap();
         let metadata = tree.under_key(element, b"metadata").unwrap();
-        assert_eq!(
-            tree.path_at(tree.under_key(metadata, b"id").unwrap()),
-            Some(2)
-        );
+        let message_id = tree.under_key(metadata, b"id").unwrap();
+        assert!(tree.ends_at(message_id) && tree.repeats(message_id));
+        assert!(!tree.is_within(message_id, conversation));
+        assert!(tree.is_within(message_id, PathTree::ROOT));
         assert_eq!(tree.under_key(PathTree::ROOT, b"id"), None);
-        assert_eq!(tree.number_of(&path("conversation.id")), Some(1));
-        assert!(tree.has_elements(2) && !tree.has_elements(1));
+        assert_eq!(tree.place_of(&path("conversation.id")), Some(id));
+        assert_eq!(tree.place_of(&path("messages[].metadata")), None);
     }
 }

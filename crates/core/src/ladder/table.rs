@@ -3,7 +3,7 @@
 
 use http::HeaderName;
 
-use super::{Family, Mark, Named, Place, Reading, Rule};
+use super::{Family, Mark, Place, Reading, Rule};
 
 /// A session of a person's own scripts.
 const OVERRIDE: Family = "override";
@@ -282,19 +282,6 @@ pub static PARENTS: &[(&str, Family)] = &[
     ("x-parent-session-id", AGENT),
     ("x-kilocode-parent-taskid", KILO),
 ];
-
-impl Named {
-    /// The parents' headers as the recogniser uses them.
-    pub fn parents() -> Vec<Self> {
-        PARENTS
-            .iter()
-            .map(|(name, family)| Self {
-                header: HeaderName::from_static(name),
-                family,
-            })
-            .collect()
-    }
-}
 
 #[cfg(test)]
 mod tests {

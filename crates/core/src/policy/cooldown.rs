@@ -8,6 +8,8 @@ use crate::moment::Moment;
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// … and the longest: rate limits are counted by the minute.
 const BACKOFF_LONGEST: Duration = Duration::from_secs(60);
+/// For how long after a throttle an account counts as near its limit: providers count by the minute.
+const NEAR_LIMIT: Duration = Duration::from_secs(60);
 /// First time a refused key comes last …
 const REFUSED_FIRST: Duration = Duration::from_secs(60);
 /// … and the longest, so that a key that was paid for or re-enabled is found within the hour.
@@ -17,6 +19,8 @@ const REFUSED_LONGEST: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(super) struct Cooldown {
     until: Moment,
+    /// When its last cooldown ends or ended.
+    last_until: Option<Moment>,
     /// Throttles in a row since it last served.
     streak: u32,
 }
@@ -49,6 +53,13 @@ impl Cooldown {
             )
         });
         self.until = self.until.max(until);
+        self.last_until = Some(self.until);
+    }
+
+    /// Whether more load would soon be refused: it cools, or has done so within the last minute.
+    pub(super) fn is_near_limit(&self, now: Moment) -> bool {
+        self.last_until
+            .is_some_and(|until| now <= until.after(NEAR_LIMIT))
     }
 
     /// It served a request. That ends a streak, but not a cooldown: an answer that began before

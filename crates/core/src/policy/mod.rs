@@ -1,17 +1,27 @@
 //! Which key serves: sessions, cooldowns, choice. Time is an argument; nothing here waits or reads.
 
+mod answers;
 mod cooldown;
+mod lineage;
+mod recognition;
 mod rendezvous;
 mod sessions;
+mod shared_id;
 
 use std::collections::HashMap;
 
 use crate::fact::{Affinity, SessionId, Usage};
 use crate::moment::Moment;
-use crate::plan::{AccountId, Key, KeyId, Plan, Pool, Timing};
+use crate::plan::{AccountId, Key, KeyId, Plan, Pool, SplitSubAgents, Timing};
 use crate::verdict::Verdict;
+use answers::Answers;
 use cooldown::{Cooldown, Refused};
-use sessions::Sessions;
+use lineage::Lineage;
+use sessions::{Home, Sessions};
+use shared_id::SharedIds;
+
+pub use recognition::Session;
+pub use shared_id::{Split, SplitReason};
 
 /// What the core knows of one key.
 #[derive(Debug, Default)]
@@ -51,6 +61,8 @@ pub struct Snapshot {
     pub keys: Vec<KeySnapshot>,
     /// Sessions alive.
     pub sessions: usize,
+    /// Ids that turned out to be shared by many conversations, the latest first.
+    pub splits: Vec<Split>,
 }
 
 /// What to do with a request now.
@@ -76,16 +88,25 @@ pub struct Policy {
     keys: HashMap<KeyId, KeyState>,
     accounts: HashMap<AccountId, Cooldown>,
     sessions: Sessions,
+    lineage: Lineage,
+    shared_ids: SharedIds,
+    answers: Answers,
+    split_subagents: SplitSubAgents,
     timing: Timing,
 }
 
 impl Policy {
     /// Knowing nothing yet.
     pub fn new(plan: &Plan) -> Self {
+        let (most, ttl) = (plan.limits.sessions, plan.timing.session_ttl);
         Self {
             keys: HashMap::new(),
             accounts: HashMap::new(),
-            sessions: Sessions::new(plan.limits.sessions, plan.timing.session_ttl),
+            sessions: Sessions::new(most, ttl),
+            lineage: Lineage::new(most, ttl),
+            shared_ids: SharedIds::new(most, ttl),
+            answers: Answers::new(most, ttl),
+            split_subagents: plan.recognition.split_subagents,
             timing: plan.timing.clone(),
         }
     }
@@ -98,7 +119,7 @@ impl Policy {
     pub fn choose(
         &mut self,
         pool: &Pool,
-        session: Option<SessionId>,
+        session: Option<&Session>,
         tried: &[KeyId],
         now: Moment,
     ) -> Choice {
@@ -116,16 +137,47 @@ impl Policy {
         }
     }
 
+    /// What [`Policy::choose`] would say to the first attempt of a request of `session`; changes
+    /// nothing.
+    pub fn preview(&self, pool: &Pool, session: &Session, now: Moment) -> Choice {
+        let home = self.sessions.peek(session.id, now);
+        match self.pick(pool, session, home, &[], now) {
+            Some((key, affinity)) => Choice::Use { key, affinity },
+            None => Choice::Exhausted {
+                soonest: self.soonest(pool, now),
+            },
+        }
+    }
+
     fn for_session(
         &mut self,
         pool: &Pool,
-        session: SessionId,
+        session: &Session,
         tried: &[KeyId],
         now: Moment,
     ) -> Option<(usize, Affinity)> {
-        let home = self.sessions.home(session, now);
-        let home_account = home.map(|home| home.account);
-        let chosen = pool
+        let home = self.sessions.home(session.id, now);
+        let (at, affinity) = self.pick(pool, session, home, tried, now)?;
+        if home.is_none() {
+            let account = pool.keys[at].account;
+            self.sessions.settle(session.id, account, now);
+        }
+        Some((at, affinity))
+    }
+
+    fn pick(
+        &self,
+        pool: &Pool,
+        session: &Session,
+        home: Option<Home>,
+        tried: &[KeyId],
+        now: Moment,
+    ) -> Option<(usize, Affinity)> {
+        let drawn_to = home.map(|home| home.account).or(session.first);
+        let keeps_off = |account: AccountId| {
+            home.is_none() && session.spread && self.is_near_limit(account, now)
+        };
+        let (at, key) = pool
             .keys
             .iter()
             .enumerate()
@@ -134,26 +186,22 @@ impl Policy {
                 let rank = |key: &Key| {
                     (
                         !self.refused(key, now),
-                        home_account == Some(key.account),
-                        rendezvous::Score::of(session, key.id, key.weight),
+                        drawn_to == Some(key.account),
+                        !keeps_off(key.account),
+                        rendezvous::Score::of(session.id, key.id, key.weight),
                     )
                 };
                 rank(one).cmp(&rank(other))
-            })
-            .map(|(at, key)| (at, key.account))?;
-        let (at, account) = chosen;
+            })?;
         let affinity = match home {
             // Nothing is warm where nothing was served: a home that has refused is no home.
-            Some(home) if home.account == account && home.served => Affinity::Home,
+            Some(home) if home.account == key.account && home.served => Affinity::Home,
             Some(home) if home.served && self.home_remains(pool, home.account, now) => {
                 Affinity::Borrowed
             }
             Some(home) if home.served => Affinity::Moved,
             _ => Affinity::New,
         };
-        if home.is_none() {
-            self.sessions.settle(session, account, now);
-        }
         Some((at, affinity))
     }
 
@@ -311,6 +359,7 @@ impl Policy {
         Snapshot {
             keys,
             sessions: self.sessions.count(now),
+            splits: self.shared_ids.splits(now),
         }
     }
 }

@@ -43,6 +43,12 @@ impl Sessions {
         Some(*home)
     }
 
+    /// The session's home, left as it is.
+    pub(super) fn peek(&self, session: SessionId, now: Moment) -> Option<Home> {
+        let home = self.homes.peek(&session)?;
+        (now.since(home.used) <= self.ttl).then_some(*home)
+    }
+
     /// Gives the session a home that has not served it yet.
     pub(super) fn settle(&mut self, session: SessionId, account: AccountId, now: Moment) {
         let home = Home {

@@ -70,8 +70,8 @@ impl World {
 
     fn choose(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> Choice {
         let pool = self.plan.default_pool.as_ref().unwrap();
-        self.policy
-            .choose(pool, session.map(SessionId), tried, at(now))
+        let session = session.map(|id| Session::named(SessionId(id), "test".into()));
+        self.policy.choose(pool, session.as_ref(), tried, at(now))
     }
 
     fn used(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> (KeyId, Affinity) {

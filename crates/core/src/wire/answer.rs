@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{HeaderMap, RETRY_AFTER};
 
+use crate::conversation::AnswerId;
 use crate::moment::Moment;
 use crate::verdict::Verdict;
 
@@ -23,6 +24,15 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, now: Moment) -> Verdict {
         500..=599 => Verdict::ServerFault,
         _ => Verdict::ClientFault,
     }
+}
+
+/// The header of the responses API that routes the next request of a turn; Codex sends it back.
+const TURN_STATE: &str = "x-codex-turn-state";
+
+/// What the answer's head gives its client to continue by.
+pub fn given_out(headers: &HeaderMap) -> Option<AnswerId> {
+    let state = headers.get(TURN_STATE)?;
+    Some(AnswerId::of(state.as_bytes()))
 }
 
 /// How long the provider asked to wait: `retry-after-ms`, else `retry-after` as seconds (with a

@@ -1,161 +1,113 @@
-//! Reads a request body as it passes: model, stream flag, session ids, and how the conversation opens.
+//! Reads a request body as it passes: model, flags, the values at the ladder's paths, and the
+//! conversation.
 //!
 //! One reader per request; frames are pushed into it in any cut. It understands chat completions,
 //! responses, messages and generateContent by their shape, so a provider's own path does not matter.
 //! Values that matter are bounded in size; everything else is skipped or hashed, never kept.
 
-use xxhash_rust::xxh3::Xxh3Default;
-
+use super::capture::{Captures, Cursor};
+use super::chain::ChainReader;
 use super::json::{Container, Progress, Tokenizer, Visit, unescape};
+use crate::conversation::Conversation;
+use crate::ladder::{Mark, PathTree};
 
-/// Longest id or model name that is kept, in bytes before unescaping. Longer ids count as none:
-/// real ones stay below 256 (`facts`: OpenRouter and CLIProxyAPI refuse longer ones).
-const MAX_VALUE: usize = 512;
-/// How much of the system prompt takes part in the fingerprint, in bytes. The first 400
-/// characters are static for every agent measured; dates and directories come later.
-const SYSTEM_HEAD: usize = 400;
-/// Claude Code's `system[0]`: version and a per-conversation number, not part of the prompt.
-const BILLING_PREFIX: &[u8] = b"x-anthropic-billing-header:";
-/// How many open containers are told apart; anything deeper is of no interest.
-const TRACKED_DEPTH: usize = 8;
+/// Longest model name that is kept, in bytes before unescaping.
+const MAX_MODEL: usize = 512;
 
-/// The session ids a body can carry, in no particular order: [`super::identity`] ranks them.
+/// What a reader has to find out. Whatever is not needed lets it stop early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyField {
-    /// Top level `session_id`.
-    SessionId,
-    /// Top level `sessionId`.
-    SessionIdCamel,
-    /// Top level `conversation_id`.
-    ConversationId,
-    /// Top level `conversationId`.
-    ConversationIdCamel,
-    /// Top level `thread_id`.
-    ThreadId,
-    /// Top level `prompt_cache_key`.
-    PromptCacheKey,
-    /// `messages[].custom_fields.session_id`, first one found.
-    MessageCustomField,
-    /// `messages[].metadata.session_id`, first one found.
-    MessageMetadata,
+pub struct Need {
+    /// The values at the ladder's paths and the ids in the prompt: no header named the session.
+    pub ids: bool,
+    /// Every message, and not only how the conversation opens.
+    pub chain: bool,
+    /// `background`, which may stand anywhere: it decides whether a request may be sent twice.
+    pub background: bool,
 }
 
-const FIELDS: usize = 8;
+impl Need {
+    /// Everything.
+    pub const ALL: Self = Self {
+        ids: true,
+        chain: true,
+        background: true,
+    };
+}
 
 /// What a request body said.
 #[derive(Debug, Default)]
 pub struct BodyFacts {
     /// The `model` field.
     pub model: Option<String>,
-    /// Whether `"stream": true` was asked for.
+    /// Whether `"stream": true` was asked for. Not known if reading stopped before it.
     pub stream: bool,
     /// Whether `"background": true` was asked for (responses): then sending twice is two jobs.
     pub background: bool,
-    /// Hash of the system head and the first user message, if there is a user message.
-    pub opener: Option<u128>,
-    ids: [Option<Vec<u8>>; FIELDS],
+    /// What stood at the ladder's paths.
+    pub captures: Captures,
+    /// An id that the client wrote into the prompt.
+    pub mark: Option<(Mark, Vec<u8>)>,
+    /// The messages. Without links unless they were needed.
+    pub conversation: Conversation,
 }
 
-impl BodyFacts {
-    /// The id in `field`, unescaped, if it was a non-empty string of sane length.
-    pub fn id(&self, field: BodyField) -> Option<&[u8]> {
-        self.ids[field as usize].as_deref()
-    }
-}
-
-/// What one open container is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Top,
-    /// `messages`, `input` or `contents`.
-    Messages,
-    Message,
-    /// `content` or `parts` of a message, as an array.
-    Content,
-    ContentPart,
-    /// `custom_fields` of a message.
-    CustomFields,
-    /// `metadata` of a message.
-    Metadata,
-    /// `system` or `systemInstruction`, as array or object.
-    System,
-    SystemPart,
-    Other,
-}
-
-/// What the last key of the innermost object names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
-    Id(BodyField),
+/// What the value of the last top-level key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Zone {
     Model,
     Stream,
     Background,
+    /// `messages`, `input` or `contents`.
     Messages,
+    /// `system`, `instructions`, `systemInstruction`.
     System,
-    Role,
-    Content,
-    Text,
-    CustomFields,
-    Metadata,
-    Other,
-}
-
-/// Where the pieces of the current string go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sink {
-    Nowhere,
-    Value(Field),
-    System,
-    Message,
-}
-
-/// The message being read.
-#[derive(Default)]
-struct Message {
-    role: Role,
-    hash: Xxh3Default,
-    head: Vec<u8>,
-    has_text: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Role {
-    /// None given: in `contents` that is the user.
     #[default]
-    Missing,
-    User,
-    System,
     Other,
 }
 
 /// Reads one request body. Feed it every frame, then ask [`RequestReader::finish`].
-#[derive(Default)]
-pub struct RequestReader {
+pub struct RequestReader<'t> {
     tokenizer: Tokenizer,
-    seen: Seen,
+    seen: Seen<'t>,
 }
 
-impl std::fmt::Debug for RequestReader {
+impl std::fmt::Debug for RequestReader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RequestReader").finish_non_exhaustive()
     }
 }
 
-impl RequestReader {
-    /// At the beginning of a body.
-    pub fn new() -> Self {
-        Self::default()
+impl<'t> RequestReader<'t> {
+    /// At the beginning of a body of which `need` must be found out.
+    pub fn new(paths: &'t PathTree, need: Need) -> Self {
+        Self {
+            tokenizer: Tokenizer::new(),
+            seen: Seen {
+                need,
+                cursor: Cursor::new(paths),
+                chain: ChainReader::new(need.chain, need.ids),
+                model: None,
+                stream: false,
+                background: false,
+                depth: 0,
+                zone: Zone::Other,
+                named_text: false,
+                caught: false,
+                value: Vec::new(),
+            },
+        }
     }
 
-    /// Takes the next frame.
-    pub fn feed(&mut self, frame: &[u8]) {
-        self.tokenizer.feed(frame, &mut self.seen);
+    /// Takes the next frame. Whether more would still tell anything.
+    pub fn feed(&mut self, frame: &[u8]) -> bool {
+        self.tokenizer.feed(frame, &mut self.seen) == Progress::Reading
     }
 
-    /// What the body said. A body that is not complete JSON said nothing.
+    /// What the body said. A body that is not complete JSON said nothing, unless reading stopped
+    /// before that could be known.
     pub fn finish(mut self) -> BodyFacts {
         match self.tokenizer.finish(&mut self.seen) {
-            Progress::Complete => self.seen.into_facts(),
+            Progress::Complete | Progress::Enough => self.seen.into_facts(),
             Progress::Reading | Progress::Malformed => BodyFacts::default(),
         }
     }
@@ -167,281 +119,160 @@ impl RequestReader {
     }
 }
 
-#[derive(Default)]
-struct Seen {
-    facts: BodyFacts,
-    places: [Option<Place>; TRACKED_DEPTH],
+struct Seen<'t> {
+    need: Need,
+    cursor: Cursor<'t>,
+    chain: ChainReader,
+    model: Option<String>,
+    stream: bool,
+    background: bool,
     depth: usize,
-    field: Option<Field>,
-    sink: Option<Sink>,
+    zone: Zone,
+    /// In the system prompt: whether the last key was `text`.
+    named_text: bool,
+    /// Whether the cursor catches the current string.
+    caught: bool,
     value: Vec<u8>,
-    overflowed: bool,
-    /// The current part of the system prompt, up to the bound.
-    part: Vec<u8>,
-    system: Vec<u8>,
-    message: Message,
-    /// Whether the list is Gemini's `contents`, where a missing role means the user.
-    role_may_be_missing: bool,
-    first_user: Option<u128>,
 }
 
-impl Seen {
-    fn into_facts(mut self) -> BodyFacts {
-        if let Some(user) = self.first_user {
-            let mut hash = Xxh3Default::new();
-            hash.update(&self.system);
-            hash.update(&user.to_le_bytes());
-            self.facts.opener = Some(hash.digest128());
-        }
-        self.facts
-    }
-
-    fn place(&self) -> Option<Place> {
-        match self.depth {
-            0 => None,
-            depth if depth > TRACKED_DEPTH => Some(Place::Other),
-            depth => self.places[depth - 1],
+impl Seen<'_> {
+    fn into_facts(self) -> BodyFacts {
+        let (conversation, mark) = self.chain.finish();
+        BodyFacts {
+            model: self.model,
+            stream: self.stream,
+            background: self.background,
+            captures: self.cursor.into_captures(),
+            mark,
+            conversation,
         }
     }
 
-    fn child_of(&self, parent: Option<Place>, container: Container) -> Place {
-        match (parent, self.field, container) {
-            (None, _, Container::Object) => Place::Top,
-            (Some(Place::Top), Some(Field::Messages), Container::Array) => Place::Messages,
-            (Some(Place::Top), Some(Field::System), _) => Place::System,
-            (Some(Place::Messages), _, Container::Object) => Place::Message,
-            (Some(Place::Message), Some(Field::Content), Container::Array) => Place::Content,
-            (Some(Place::Content), _, Container::Object) => Place::ContentPart,
-            (Some(Place::Message), Some(Field::CustomFields), Container::Object) => {
-                Place::CustomFields
+    /// Forgets what an earlier value of the same key said.
+    fn begin_zone(&mut self, key: &[u8]) {
+        self.zone = match key {
+            b"model" => Zone::Model,
+            b"stream" => Zone::Stream,
+            b"background" => Zone::Background,
+            b"messages" | b"input" | b"contents" => Zone::Messages,
+            b"system" | b"instructions" | b"systemInstruction" | b"system_instruction" => {
+                Zone::System
             }
-            (Some(Place::Message), Some(Field::Metadata), Container::Object) => Place::Metadata,
-            // Anthropic: system is an array of parts. Gemini: an object whose `parts` is one.
-            (Some(Place::System), Some(Field::Content), Container::Array) => Place::System,
-            (Some(Place::System), _, Container::Object) => Place::SystemPart,
-            _ => Place::Other,
-        }
-    }
-
-    /// A second `messages` replaces the first one, as in every common parser.
-    fn forget_messages(&mut self) {
-        self.first_user = None;
-        self.facts.ids[BodyField::MessageCustomField as usize] = None;
-        self.facts.ids[BodyField::MessageMetadata as usize] = None;
-    }
-
-    fn message_begins(&mut self) {
-        self.message.role = Role::Missing;
-        self.message.hash.reset();
-        self.message.head.clear();
-        self.message.has_text = false;
-    }
-
-    fn message_ends(&mut self) {
-        match self.message.role {
-            // Agents put reminders with the system role in the middle of a conversation; only what
-            // comes before the first user message is the system prompt.
-            Role::System if self.first_user.is_some() => {}
-            Role::System => {
-                let head = std::mem::take(&mut self.message.head);
-                self.system_part(&head);
-                self.message.head = head;
-            }
-            Role::Missing if !self.role_may_be_missing => {}
-            Role::User | Role::Missing if self.message.has_text && self.first_user.is_none() => {
-                self.first_user = Some(self.message.hash.digest128());
-            }
-            Role::User | Role::Missing | Role::Other => {}
-        }
-    }
-
-    /// Adds the beginning of one part of the system prompt.
-    fn system_part(&mut self, part: &[u8]) {
-        if part.starts_with(BILLING_PREFIX) {
-            return;
-        }
-        let room = SYSTEM_HEAD - self.system.len();
-        self.system.extend_from_slice(&part[..part.len().min(room)]);
-    }
-
-    /// A value that is not a string stands where `field` was named.
-    fn not_a_string(&mut self) {
-        match (self.place(), self.field) {
-            (Some(Place::Top), Some(Field::Id(id))) => self.facts.ids[id as usize] = None,
-            (Some(Place::Top), Some(Field::Model)) => self.facts.model = None,
-            (Some(Place::Top), Some(Field::Stream)) => self.facts.stream = false,
-            (Some(Place::Top), Some(Field::Background)) => self.facts.background = false,
-            _ => {}
-        }
-    }
-
-    fn store(&mut self, field: Field) {
-        let value = if self.overflowed {
-            None
-        } else {
-            unescape(&self.value).filter(|value| !value.is_empty())
+            _ => Zone::Other,
         };
-        match field {
-            Field::Id(id @ (BodyField::MessageCustomField | BodyField::MessageMetadata)) => {
-                let slot = &mut self.facts.ids[id as usize];
-                if slot.is_none() {
-                    *slot = value;
-                }
+        match self.zone {
+            Zone::Model => self.model = None,
+            Zone::Stream => self.stream = false,
+            Zone::Background => self.background = false,
+            Zone::Messages => self.chain.list_begins(key == b"contents"),
+            Zone::System => self.chain.system_begins(),
+            Zone::Other => {}
+        }
+    }
+
+    /// Whether the conversation reader wants the string that begins.
+    fn conversation_wants(&mut self) -> bool {
+        match (self.zone, self.depth) {
+            (Zone::Messages, 1) => {
+                self.chain.only_text_begins();
+                true
             }
-            Field::Id(id) => self.facts.ids[id as usize] = value,
-            Field::Model => {
-                self.facts.model = value.and_then(|bytes| String::from_utf8(bytes).ok())
+            (Zone::Messages, depth) if depth > 1 => self.chain.text_begins(),
+            // A string, an array of strings or of parts, Gemini's object with `parts`.
+            (Zone::System, 1) => {
+                self.chain.system_text_begins();
+                true
             }
-            Field::Role => {
-                self.message.role = match value.as_deref() {
-                    Some(b"user") => Role::User,
-                    Some(b"system" | b"developer") => Role::System,
-                    _ => Role::Other,
-                };
+            (Zone::System, depth) if depth > 1 && self.named_text => {
+                self.chain.system_text_begins();
+                true
             }
-            _ => {}
+            _ => false,
         }
     }
 }
 
-fn field_of(place: Option<Place>, key: &[u8]) -> Field {
-    match (place, key) {
-        (Some(Place::Top), b"session_id") => Field::Id(BodyField::SessionId),
-        (Some(Place::Top), b"sessionId") => Field::Id(BodyField::SessionIdCamel),
-        (Some(Place::Top), b"conversation_id") => Field::Id(BodyField::ConversationId),
-        (Some(Place::Top), b"conversationId") => Field::Id(BodyField::ConversationIdCamel),
-        (Some(Place::Top), b"thread_id") => Field::Id(BodyField::ThreadId),
-        (Some(Place::Top), b"prompt_cache_key") => Field::Id(BodyField::PromptCacheKey),
-        (Some(Place::CustomFields), b"session_id") => Field::Id(BodyField::MessageCustomField),
-        (Some(Place::Metadata), b"session_id") => Field::Id(BodyField::MessageMetadata),
-        (Some(Place::Top), b"model") => Field::Model,
-        (Some(Place::Top), b"stream") => Field::Stream,
-        (Some(Place::Top), b"background") => Field::Background,
-        (Some(Place::Top), b"messages" | b"input" | b"contents") => Field::Messages,
-        (
-            Some(Place::Top),
-            b"system" | b"instructions" | b"systemInstruction" | b"system_instruction",
-        ) => Field::System,
-        (Some(Place::Message), b"role") => Field::Role,
-        (Some(Place::Message), b"content" | b"parts") => Field::Content,
-        (Some(Place::System), b"parts") => Field::Content,
-        (Some(Place::Message), b"custom_fields") => Field::CustomFields,
-        (Some(Place::Message), b"metadata") => Field::Metadata,
-        (Some(Place::ContentPart | Place::SystemPart | Place::System), b"text") => Field::Text,
-        _ => Field::Other,
-    }
-}
-
-impl Visit for Seen {
+impl Visit for Seen<'_> {
     fn open(&mut self, container: Container) {
-        self.not_a_string();
-        let place = self.child_of(self.place(), container);
-        match place {
-            Place::Messages => self.forget_messages(),
-            Place::Message => self.message_begins(),
-            Place::System if self.depth == 1 => self.system.clear(),
-            _ => {}
+        if self.need.ids {
+            self.cursor.open(container);
         }
-        if self.depth < TRACKED_DEPTH {
-            self.places[self.depth] = Some(place);
+        if self.zone == Zone::Messages && self.depth > 1 {
+            self.chain.open(container);
         }
         self.depth += 1;
-        self.field = None;
+        self.named_text = false;
     }
 
     fn close(&mut self) {
-        if self.place() == Some(Place::Message) {
-            self.message_ends();
+        if self.need.ids {
+            self.cursor.close();
         }
         self.depth -= 1;
-        self.field = None;
+        if self.zone == Zone::Messages && self.depth > 1 {
+            self.chain.close();
+        }
+        self.named_text = false;
     }
 
     fn key(&mut self, key: &[u8]) {
-        let field = field_of(self.place(), key);
-        if field == Field::Messages {
-            self.role_may_be_missing = key == b"contents";
+        if self.need.ids {
+            self.cursor.key(key);
         }
-        self.field = Some(field);
+        match (self.depth, self.zone) {
+            (1, _) => self.begin_zone(key),
+            (_, Zone::Messages) => self.chain.key(key),
+            (_, Zone::System) => self.named_text = key == b"text",
+            _ => {}
+        }
     }
 
     fn text_begins(&mut self) -> bool {
-        let sink = match (self.place(), self.field) {
-            (_, Some(field @ (Field::Id(_) | Field::Model | Field::Role))) => {
-                self.value.clear();
-                self.overflowed = false;
-                Sink::Value(field)
-            }
-            (Some(Place::Top), Some(Field::System)) => {
-                self.system.clear();
-                self.part.clear();
-                Sink::System
-            }
-            (Some(Place::System | Place::SystemPart), Some(Field::Text)) => {
-                self.part.clear();
-                Sink::System
-            }
-            // Responses: `input` may be the user's text itself.
-            (Some(Place::Top), Some(Field::Messages)) => {
-                self.forget_messages();
-                self.message_begins();
-                self.message.role = Role::User;
-                Sink::Message
-            }
-            (Some(Place::Message), Some(Field::Content))
-            | (Some(Place::ContentPart), Some(Field::Text)) => Sink::Message,
-            (Some(Place::Top), _) => {
-                self.not_a_string();
-                Sink::Nowhere
-            }
-            _ => Sink::Nowhere,
-        };
-        self.sink = Some(sink);
-        sink != Sink::Nowhere
-    }
-
-    fn text(&mut self, piece: &[u8]) {
-        let keep = |held: &mut Vec<u8>, most: usize| {
-            let room = most - held.len();
-            held.extend_from_slice(&piece[..piece.len().min(room)]);
-            piece.len() > room
-        };
-        match self.sink {
-            Some(Sink::Value(_)) => self.overflowed |= keep(&mut self.value, MAX_VALUE),
-            Some(Sink::System) => {
-                keep(&mut self.part, SYSTEM_HEAD);
-            }
-            Some(Sink::Message) => {
-                self.message.has_text = true;
-                self.message.hash.update(piece);
-                keep(&mut self.message.head, SYSTEM_HEAD);
-            }
-            Some(Sink::Nowhere) | None => {}
+        self.caught = self.need.ids && self.cursor.text_begins();
+        let model = self.depth == 1 && self.zone == Zone::Model;
+        if model {
+            self.value.clear();
         }
+        // Both must be asked: a value at a path may be part of a message as well.
+        let wanted = self.conversation_wants();
+        self.caught || model || wanted
     }
 
-    fn text_ends(&mut self) {
-        match self.sink.take() {
-            Some(Sink::Value(field)) => self.store(field),
-            Some(Sink::System) => {
-                let part = std::mem::take(&mut self.part);
-                self.system_part(&part);
-                self.part = part;
+    fn text(&mut self, piece: &[u8], ends: bool) {
+        if self.caught {
+            self.cursor.text(piece, ends);
+        }
+        match self.zone {
+            Zone::Messages | Zone::System => self.chain.text(piece, ends),
+            Zone::Model if self.depth == 1 => {
+                if self.value.len() + piece.len() <= MAX_MODEL {
+                    self.value.extend_from_slice(piece);
+                }
+                if ends {
+                    self.model = unescape(&self.value)
+                        .filter(|model| !model.is_empty())
+                        .and_then(|model| String::from_utf8(model).ok());
+                }
             }
-            Some(Sink::Message) if self.place() == Some(Place::Top) => self.message_ends(),
             _ => {}
         }
     }
 
     fn scalar(&mut self, raw: &[u8]) {
-        self.not_a_string();
-        if self.place() == Some(Place::Top) && raw == b"true" {
-            match self.field {
-                Some(Field::Stream) => self.facts.stream = true,
-                Some(Field::Background) => self.facts.background = true,
-                _ => {}
-            }
+        match (self.zone, self.depth) {
+            (Zone::Stream, 1) => self.stream = raw == b"true",
+            (Zone::Background, 1) => self.background = raw == b"true",
+            (Zone::Messages, depth) if depth > 1 => self.chain.scalar(raw),
+            _ => {}
         }
+    }
+
+    fn has_enough(&self) -> bool {
+        !self.need.ids
+            && !self.need.chain
+            && !self.need.background
+            && self.model.is_some()
+            && self.chain.has_opener()
     }
 }
 

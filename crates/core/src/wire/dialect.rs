@@ -22,6 +22,9 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// Whether it only generates: nothing but tokens is spent if it is sent twice.
     pub generates: bool,
+    /// Whether its content may be a conversation. The texts of an index being built are none: a
+    /// session for each would push the real ones out of the table.
+    pub converses: bool,
 }
 
 /// Ends of paths that generate, by dialect. What comes before differs from provider to provider
@@ -40,6 +43,19 @@ const GENERATING: &[(&str, Dialect)] = &[
     (":batchEmbedContents", Dialect::Gemini),
 ];
 
+/// Ends of paths whose bodies look like conversations and are none.
+const NO_CONVERSATION: &[&str] = &[
+    "/embeddings",
+    ":embedContent",
+    ":batchEmbedContents",
+    "/rerank",
+    "/moderations",
+];
+
+fn converses(path: &str) -> bool {
+    !NO_CONVERSATION.iter().any(|ending| path.ends_with(ending))
+}
+
 impl Endpoint {
     /// Reads method and path. `anthropic` says whether the client sent `anthropic-version`, which
     /// is all that tells its `/v1/models` or `/v1/files` from OpenAI's.
@@ -52,6 +68,7 @@ impl Endpoint {
             return Self {
                 dialect: *dialect,
                 generates: *method == Method::POST,
+                converses: converses(path),
             };
         }
         let dialect = if anthropic {
@@ -64,6 +81,7 @@ impl Endpoint {
         Self {
             dialect,
             generates: false,
+            converses: converses(path),
         }
     }
 

@@ -6,10 +6,13 @@ use http::header::{
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// Meant for us: a person's own session id.
+const LB_SESSION: HeaderName = HeaderName::from_static("x-lb-session");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes from a request what concerns only the client's connection (RFC 9110 7.6.1), what
-/// `Connection` names, framing, `Expect` (answered here) and `Host` (replaced). `TE: trailers`
+/// `Connection` names, framing, `Expect` (answered here), `Host` (replaced) and what is
+/// said to us alone (`x-lb-session`). `TE: trailers`
 /// stays, since trailers are forwarded.
 pub fn strip_request(headers: &mut HeaderMap) {
     let trailers = headers
@@ -17,7 +20,7 @@ pub fn strip_request(headers: &mut HeaderMap) {
         .into_iter()
         .any(|value| value.to_str().is_ok_and(wants_trailers));
     strip_connection(headers);
-    for name in [EXPECT, HOST, CONTENT_LENGTH] {
+    for name in [EXPECT, HOST, CONTENT_LENGTH, LB_SESSION] {
         headers.remove(name);
     }
     if trailers {

@@ -1,189 +1,219 @@
-//! Which conversation a request belongs to: the ladder of rules, as a table, and the id it yields.
+//! Climbs the ladder: which conversation a request says it belongs to.
 
+use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::body::{BodyFacts, BodyField};
+use super::body::BodyFacts;
+use super::capture::Captured;
+use crate::conversation::{AnswerId, Identity, Named};
 use crate::fact::SessionId;
+use crate::ladder::{AGENTS, CONFIGURED, Family, Ladder, PARENTS, Place, Reading, Rule};
 
-/// Longest id taken from a header, in bytes; longer ones are noise, not ids.
-const MAX_ID: usize = 512;
+/// Content-addressed keys: Hermes sends `pck_` and a hash of its system prompt, the same for all its
+/// sessions.
+const CONTENT_HASH: &[u8] = b"pck_";
+/// What Claude Code before 2.1.78 wrote between its account and its session.
+const CLAUDE_SESSION: &[u8] = b"_session_";
+/// How session ids begin where the same field may hold something else.
+const SESSION_PREFIXES: &[&[u8]] = &[b"session_", b"ses_"];
+/// How the user agents begin that put their session into `x-client-request-id`.
+const SESSION_AGENTS: &[&[u8]] = &[b"codex", b"pi/", b"pi ", b"hermes"];
 
-/// Where a rule looks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A request header.
-    Header(HeaderName),
-    /// A field of the body.
-    Body(BodyField),
-    /// The hash of system head and first user message.
-    Opener,
-}
-
-/// One rung of the ladder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Its name in logs and in `why`, and what separates equal values of different families.
-    pub name: &'static str,
-    /// Where it looks.
-    pub place: Place,
-}
-
-const fn header(name: &'static str) -> Rule {
-    Rule {
-        name,
-        place: Place::Header(HeaderName::from_static(name)),
-    }
-}
-
-const fn body(name: &'static str, field: BodyField) -> Rule {
-    Rule {
-        name,
-        place: Place::Body(field),
-    }
-}
-
-/// First hit wins. Headers come before the body because a client that sends one means it;
-/// `prompt_cache_key` comes before conversation and thread ids because it is what agents set per
-/// session, while the others may name a tenant or a stored object.
-pub static LADDER: [Rule; 12] = [
-    header("session-id"),
-    header("session_id"),
-    header("x-session-id"),
-    body("body session_id", BodyField::SessionId),
-    body("body sessionId", BodyField::SessionIdCamel),
-    body("body prompt_cache_key", BodyField::PromptCacheKey),
-    body("body conversation_id", BodyField::ConversationId),
-    body("body conversationId", BodyField::ConversationIdCamel),
-    body("body thread_id", BodyField::ThreadId),
-    body(
-        "messages[].custom_fields.session_id",
-        BodyField::MessageCustomField,
-    ),
-    body("messages[].metadata.session_id", BodyField::MessageMetadata),
-    Rule {
-        name: "fingerprint",
-        place: Place::Opener,
-    },
-];
-
-/// A recognised conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Equal for all requests of the conversation.
-    pub session: SessionId,
-    /// The rule that hit.
-    pub rule: &'static str,
-}
-
-/// The conversation a request belongs to, if any rule recognises one.
-pub fn recognise(headers: &HeaderMap, facts: &BodyFacts) -> Option<Identity> {
-    LADDER.iter().find_map(|rule| {
-        let session = match &rule.place {
-            Place::Header(name) => named(rule, headers.get(name)?.as_bytes().trim_ascii())?,
-            Place::Body(field) => named(rule, facts.id(*field)?.trim_ascii())?,
-            Place::Opener => SessionId(facts.opener?),
+/// What the request says: the first rule that finds something decides.
+pub fn recognise(
+    ladder: &Ladder,
+    headers: &HeaderMap,
+    mut facts: BodyFacts,
+) -> (Identity, BodyFacts) {
+    let mut identity = Identity {
+        conversation: std::mem::take(&mut facts.conversation),
+        ..Identity::default()
+    };
+    let mut raw: Option<Vec<u8>> = None;
+    for rule in ladder.rules() {
+        match &rule.place {
+            Place::AnswerInBody(path) => {
+                let place = ladder.paths().place_of(path);
+                if let Some(Captured::Whole(value)) = place.and_then(|at| facts.captures.at(at)) {
+                    let answer = AnswerId::of(value);
+                    identity.answers.push((answer, rule.name.clone()));
+                }
+                continue;
+            }
+            Place::AnswerInHeader(name) => {
+                if let Some(value) = headers.get(name) {
+                    let answer = AnswerId::of(value.as_bytes());
+                    identity.answers.push((answer, rule.name.clone()));
+                }
+                continue;
+            }
+            _ => {}
+        }
+        let Some(value) = value_of(rule, ladder, headers, &facts) else {
+            continue;
         };
-        Some(Identity {
-            session,
-            rule: rule.name,
+        identity.named = Some(Named {
+            session: session(rule, &value),
+            rule: rule.name.clone(),
+            may_be_shared: rule.may_be_shared,
+        });
+        raw = Some(value);
+        break;
+    }
+    identity.agent = agent(headers, raw.as_deref());
+    identity.parent = parent(headers).filter(|parent| {
+        let own = identity.named.as_ref().map(|named| named.session);
+        own != Some(*parent)
+    });
+    (identity, facts)
+}
+
+/// What the head alone says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The session of the first rule about a header that finds something.
+    pub session: SessionId,
+    /// Whether no rule about the body comes before that one: then it is the session, and the body
+    /// need not be searched for ids.
+    pub settled: bool,
+}
+
+/// What the headers say, before anything of the body is there.
+pub fn from_head(ladder: &Ladder, headers: &HeaderMap) -> Option<Hint> {
+    let mut settled = true;
+    for rule in ladder.rules() {
+        let Place::Header(name) = &rule.place else {
+            settled = false;
+            continue;
+        };
+        if let Some(value) = header_value(rule, name, headers) {
+            let session = session(rule, &value);
+            return Some(Hint { session, settled });
+        }
+    }
+    None
+}
+
+/// The id that `rule` finds.
+fn value_of(
+    rule: &Rule,
+    ladder: &Ladder,
+    headers: &HeaderMap,
+    facts: &BodyFacts,
+) -> Option<Vec<u8>> {
+    match &rule.place {
+        Place::Header(name) => header_value(rule, name, headers),
+        Place::Body(path) => match facts.captures.at(ladder.paths().place_of(path)?)? {
+            Captured::Whole(value) => read(rule.reading, value, headers),
+            // Nothing that is read in parts is that long.
+            Captured::Hashed(hash) if rule.reading == Reading::Whole => {
+                Some(hash.to_le_bytes().to_vec())
+            }
+            Captured::Hashed(_) => None,
+        },
+        Place::Text(mark) => {
+            let (found, id) = facts.mark.as_ref()?;
+            (found == mark).then(|| id.clone())
+        }
+        Place::AnswerInBody(_) | Place::AnswerInHeader(_) | Place::Content => None,
+    }
+}
+
+fn header_value(rule: &Rule, name: &HeaderName, headers: &HeaderMap) -> Option<Vec<u8>> {
+    read(rule.reading, headers.get(name)?.as_bytes(), headers)
+}
+
+/// The id in `value`; `None` if there is none.
+fn read(reading: Reading, value: &[u8], headers: &HeaderMap) -> Option<Vec<u8>> {
+    let value = value.trim_ascii();
+    if value.is_empty() || value.iter().any(u8::is_ascii_control) {
+        return None;
+    }
+    let wanted = match reading {
+        Reading::Whole => true,
+        Reading::ClaudeUser => return claude_session(value),
+        Reading::NoContentHash => !value.starts_with(CONTENT_HASH),
+        Reading::SessionLike => {
+            SESSION_PREFIXES
+                .iter()
+                .any(|prefix| value.starts_with(prefix))
+                || is_uuid(value)
+        }
+        Reading::SessionOfAgent => {
+            let agent = headers
+                .get(USER_AGENT)
+                .map_or(&b""[..], |value| value.as_bytes());
+            SESSION_AGENTS.iter().any(|known| {
+                agent
+                    .get(..known.len())
+                    .is_some_and(|head| head.eq_ignore_ascii_case(known))
+            })
+        }
+    };
+    wanted.then(|| value.to_vec())
+}
+
+/// The session in Claude Code's `metadata.user_id`.
+fn claude_session(value: &[u8]) -> Option<Vec<u8>> {
+    if value.starts_with(b"{") {
+        #[derive(serde::Deserialize)]
+        struct User<'v> {
+            #[serde(borrow)]
+            session_id: std::borrow::Cow<'v, str>,
+        }
+        let user: User<'_> = serde_json::from_slice(value).ok()?;
+        let id = user.session_id.trim().as_bytes();
+        return (!id.is_empty()).then(|| id.to_vec());
+    }
+    let at = memchr::memmem::rfind(value, CLAUDE_SESSION)?;
+    let id = &value[at + CLAUDE_SESSION.len()..];
+    is_uuid(id).then(|| id.to_vec())
+}
+
+/// Whether `value` is a UUID as it is usually written: 32 hexadecimal digits in five groups.
+fn is_uuid(value: &[u8]) -> bool {
+    value.len() == 36
+        && value.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
         })
+}
+
+/// The session for an id, kept apart from equal ids of other families.
+fn session(rule: &Rule, value: &[u8]) -> SessionId {
+    let own = if rule.family == CONFIGURED {
+        &*rule.name
+    } else {
+        ""
+    };
+    in_family(rule.family, own, value)
+}
+
+fn in_family(family: Family, own: &str, value: &[u8]) -> SessionId {
+    let mut bytes = Vec::with_capacity(family.len() + own.len() + 2 + value.len());
+    bytes.extend_from_slice(family.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(own.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(value);
+    SessionId(xxh3_128(&bytes))
+}
+
+/// The sub-agent that sent the request. A thread that is the session itself is its main thread.
+fn agent(headers: &HeaderMap, session: Option<&[u8]>) -> Option<u64> {
+    AGENTS.iter().find_map(|name| {
+        let value = headers.get(*name)?.as_bytes().trim_ascii();
+        (!value.is_empty() && Some(value) != session).then(|| xxh3_64(value))
     })
 }
 
-/// The session for an explicit id, kept apart from equal ids of other rules; `None` if the value
-/// cannot be an id.
-fn named(rule: &Rule, value: &[u8]) -> Option<SessionId> {
-    if value.is_empty() || value.len() > MAX_ID || value.iter().any(u8::is_ascii_control) {
-        return None;
-    }
-    // Hermes sends `pck_` and a hash of its system prompt: the same for all its sessions.
-    if rule.place == Place::Body(BodyField::PromptCacheKey) && value.starts_with(b"pck_") {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(rule.name.len() + 1 + value.len());
-    bytes.extend_from_slice(rule.name.as_bytes());
-    bytes.push(0);
-    bytes.extend_from_slice(value);
-    Some(SessionId(xxh3_128(&bytes)))
+fn parent(headers: &HeaderMap) -> Option<SessionId> {
+    PARENTS.iter().find_map(|(name, family)| {
+        let value = headers.get(*name)?.as_bytes().trim_ascii();
+        (!value.is_empty()).then(|| in_family(family, "", value))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::body::RequestReader;
-
-    fn facts(body: &str) -> BodyFacts {
-        let mut reader = RequestReader::new();
-        reader.feed(body.as_bytes());
-        reader.finish()
-    }
-
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
-    }
-
-    const USER: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
-
-    #[test]
-    fn the_first_rule_that_hits_wins() {
-        let body = facts(&format!(
-            r#"{{"thread_id":"t","prompt_cache_key":"p","session_id":"s",{USER}}}"#
-        ));
-        let none = HeaderMap::new();
-        assert_eq!(recognise(&none, &body).unwrap().rule, "body session_id");
-        let sent = headers(&[("x-session-id", "x"), ("session_id", "u")]);
-        assert_eq!(recognise(&sent, &body).unwrap().rule, "session_id");
-        let thread = facts(&format!(r#"{{"thread_id":"t",{USER}}}"#));
-        assert_eq!(recognise(&none, &thread).unwrap().rule, "body thread_id");
-        assert_eq!(
-            recognise(&none, &facts(&format!("{{{USER}}}")))
-                .unwrap()
-                .rule,
-            "fingerprint"
-        );
-        assert_eq!(recognise(&none, &facts("{}")), None);
-    }
-
-    #[test]
-    fn every_id_the_old_package_read_is_read() {
-        for body in [
-            r#"{"session_id":"a"}"#,
-            r#"{"sessionId":"a"}"#,
-            r#"{"conversation_id":"a"}"#,
-            r#"{"conversationId":"a"}"#,
-            r#"{"thread_id":"a"}"#,
-            r#"{"messages":[{"custom_fields":{"session_id":"a"}}]}"#,
-            r#"{"messages":[{"metadata":{"session_id":"a"}}]}"#,
-        ] {
-            let identity = recognise(&HeaderMap::new(), &facts(body)).unwrap();
-            let other =
-                recognise(&HeaderMap::new(), &facts(&body.replace("\"a\"", "\"b\""))).unwrap();
-            assert_eq!(identity.rule, other.rule, "{body}");
-            assert_ne!(identity.session, other.session, "{body}");
-        }
-    }
-
-    #[test]
-    fn equal_values_of_different_rules_are_different_sessions() {
-        let body = recognise(&HeaderMap::new(), &facts(r#"{"session_id":"a"}"#)).unwrap();
-        let header = recognise(&headers(&[("session_id", "a")]), &facts("{}")).unwrap();
-        assert_ne!(body.session, header.session);
-    }
-
-    #[test]
-    fn what_cannot_be_an_id_is_passed_over() {
-        let body = facts(&format!(r#"{{"prompt_cache_key":"pck_0123",{USER}}}"#));
-        assert_eq!(
-            recognise(&HeaderMap::new(), &body).unwrap().rule,
-            "fingerprint"
-        );
-        let blank = headers(&[("x-session-id", "  ")]);
-        assert_eq!(recognise(&blank, &facts("{}")), None);
-        let control = facts(r#"{"session_id":"a\u0000b"}"#);
-        assert_eq!(recognise(&HeaderMap::new(), &control), None);
-    }
-}
+mod tests;

@@ -25,12 +25,16 @@ pub trait Visit {
     fn key(&mut self, key: &[u8]);
     /// A string value begins. Answer whether its pieces are wanted.
     fn text_begins(&mut self) -> bool;
-    /// The next bytes of a wanted string, escapes untouched.
-    fn text(&mut self, piece: &[u8]);
-    /// The wanted string is complete.
-    fn text_ends(&mut self);
+    /// The next bytes of a wanted string, escapes untouched, and whether they are its last. The
+    /// last piece may be empty.
+    fn text(&mut self, piece: &[u8], ends: bool);
     /// A number, `true`, `false` or `null`.
     fn scalar(&mut self, raw: &[u8]);
+    /// Whether nothing further can matter. Asked after every event, so that the place where
+    /// reading stops does not depend on how the input is cut.
+    fn has_enough(&self) -> bool {
+        false
+    }
 }
 
 /// What holds the values at one depth.
@@ -49,6 +53,8 @@ pub enum Progress {
     Reading,
     /// The document is complete.
     Complete,
+    /// The visitor has enough; the rest was not looked at.
+    Enough,
     /// This is not JSON (or nests too deep). Nothing seen so far may be relied on.
     Malformed,
 }
@@ -129,6 +135,9 @@ impl Tokenizer {
         if self.state == State::InScalar && self.depth == 0 {
             self.end_scalar(visit);
         }
+        if visit.has_enough() {
+            return Progress::Enough;
+        }
         self.progress()
     }
 
@@ -136,6 +145,9 @@ impl Tokenizer {
     pub fn feed(&mut self, chunk: &[u8], visit: &mut impl Visit) -> Progress {
         let mut at = 0;
         while at < chunk.len() {
+            if visit.has_enough() {
+                return Progress::Enough;
+            }
             at = match self.state {
                 State::InKey => self.key_bytes(chunk, at, visit),
                 State::InText { wanted } => self.text_bytes(chunk, at, wanted, visit),
@@ -288,14 +300,11 @@ impl Tokenizer {
     ) -> usize {
         let quote = self.closing_quote(chunk, at);
         let end = quote.unwrap_or(chunk.len());
-        if wanted && end > at {
-            visit.text(&chunk[at..end]);
+        if wanted && (quote.is_some() || end > at) {
+            visit.text(&chunk[at..end], quote.is_some());
         }
         if quote.is_some() {
             self.value_ended();
-            if wanted {
-                visit.text_ends();
-            }
             return end + 1;
         }
         end

@@ -2,12 +2,16 @@
 
 pub mod answer;
 pub mod body;
+pub mod capture;
+pub mod chain;
 pub mod credential;
+pub mod decoding;
 pub mod dialect;
 pub mod guard;
 pub mod headers;
 pub mod identity;
 pub mod json;
+mod mark;
 pub mod provider;
 pub mod reply;
 pub mod usage;

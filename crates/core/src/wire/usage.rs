@@ -3,11 +3,17 @@
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 use super::json::{Container, Tokenizer, Visit};
+use crate::conversation::AnswerId;
 use crate::fact::Usage;
 
 /// Deepest container in which usage fields stand: `response.usage.input_tokens_details`, inside
 /// Gemini's outer array.
 const TRACKED_DEPTH: usize = 6;
+
+/// How the ids of stored responses begin; other answers' ids cannot be continued by.
+const RESPONSE_ID: &[u8] = b"resp_";
+/// Longest such id, in bytes; they have some fifty.
+const MAX_ID: usize = 128;
 
 /// Watches one answer body. Feed it every frame; ask [`AnswerReader::usage`] at the end.
 #[derive(Debug)]
@@ -76,6 +82,12 @@ impl AnswerReader {
     /// replace earlier ones.
     pub fn usage(&self) -> Option<Usage> {
         self.seen.usage()
+    }
+
+    /// What a client can continue by: the id of a response of the responses API.
+    pub fn answer_id(&self) -> Option<AnswerId> {
+        let id = &self.seen.id;
+        id.starts_with(RESPONSE_ID).then(|| AnswerId::of(id))
     }
 
     fn feed_events(&mut self, frame: &[u8]) {
@@ -157,6 +169,8 @@ struct Seen {
     cache_read: Option<u64>,
     cache_written: Option<u64>,
     output: Option<u64>,
+    /// The id of the answer, or of the response in an event.
+    id: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,6 +179,7 @@ enum Named {
     Other,
     Usage,
     Wrapper,
+    Id,
     Details,
     Count(Count),
 }
@@ -259,6 +274,7 @@ impl Visit for Seen {
             match key {
                 b"usage" | b"usageMetadata" => Named::Usage,
                 b"message" | b"response" => Named::Wrapper,
+                b"id" => Named::Id,
                 _ => Named::Other,
             }
         } else {
@@ -267,12 +283,17 @@ impl Visit for Seen {
     }
 
     fn text_begins(&mut self) -> bool {
-        false
+        let wanted = self.field == Named::Id && !self.id.starts_with(RESPONSE_ID);
+        if wanted {
+            self.id.clear();
+        }
+        wanted
     }
 
-    fn text(&mut self, _: &[u8]) {}
-
-    fn text_ends(&mut self) {}
+    fn text(&mut self, piece: &[u8], _: bool) {
+        let room = MAX_ID - self.id.len();
+        self.id.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
 
     fn scalar(&mut self, raw: &[u8]) {
         let Named::Count(count) = self.field else {

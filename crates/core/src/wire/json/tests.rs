@@ -22,12 +22,12 @@ impl Visit for Events {
         self.1.clear();
         true
     }
-    fn text(&mut self, piece: &[u8]) {
+    fn text(&mut self, piece: &[u8], ends: bool) {
         self.1.extend_from_slice(piece);
-    }
-    fn text_ends(&mut self) {
-        self.0
-            .push(format!("text {}", String::from_utf8_lossy(&self.1)));
+        if ends {
+            self.0
+                .push(format!("text {}", String::from_utf8_lossy(&self.1)));
+        }
     }
     fn scalar(&mut self, raw: &[u8]) {
         self.0

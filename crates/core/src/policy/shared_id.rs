@@ -1,0 +1,176 @@
+//! Ids that turn out to name many conversations: how each is used, and which have been split.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lru::LruCache;
+
+use crate::fact::SessionId;
+use crate::moment::Moment;
+
+/// Requests of one id that run at once before it counts as shared. One agent runs a handful.
+const MOST_IN_FLIGHT: u32 = 16;
+/// Conversations one id may open within the session's time to live before it counts as shared: an
+/// agent opens one, and some more for titles and after compacting.
+const MOST_OPENERS: usize = 32;
+
+/// What showed that an id is not one session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitReason {
+    /// So many of its requests ran at once.
+    InFlight(u32),
+    /// It opened so many conversations.
+    Openers(usize),
+}
+
+/// An id that is split by content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// The id, as a session.
+    pub id: SessionId,
+    /// The rule that finds it.
+    pub rule: Arc<str>,
+    /// What showed it.
+    pub why: SplitReason,
+    /// When.
+    pub since: Moment,
+}
+
+#[derive(Debug)]
+struct Use {
+    used: Moment,
+    in_flight: u32,
+    /// Hashes of the openers, and when each was seen last, in seconds since the epoch.
+    openers: Vec<(u32, u32)>,
+    split: Option<Split>,
+}
+
+/// The table of ids that may be shared.
+#[derive(Debug)]
+pub(super) struct SharedIds {
+    uses: LruCache<SessionId, Use>,
+    ttl: Duration,
+}
+
+impl SharedIds {
+    /// At most `most` ids, each forgotten when unused for `ttl`.
+    pub(super) fn new(most: usize, ttl: Duration) -> Self {
+        let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
+        let mut uses = LruCache::unbounded();
+        uses.resize(most);
+        Self { uses, ttl }
+    }
+
+    /// Whether the id is split already.
+    pub(super) fn is_split(&self, id: SessionId, now: Moment) -> bool {
+        self.uses
+            .peek(&id)
+            .is_some_and(|known| known.split.is_some() && now.since(known.used) <= self.ttl)
+    }
+
+    /// Whether one more request with this opener shows that the id is shared.
+    pub(super) fn is_hot(
+        &self,
+        id: SessionId,
+        opener: Option<u128>,
+        now: Moment,
+    ) -> Option<SplitReason> {
+        let known = self.uses.peek(&id)?;
+        let in_flight = known.in_flight + 1;
+        if in_flight > MOST_IN_FLIGHT {
+            return Some(SplitReason::InFlight(in_flight));
+        }
+        let now = seconds(now);
+        let live = known
+            .openers
+            .iter()
+            .filter(|seen| self.is_recent(seen.1, now));
+        let new =
+            opener.is_some_and(|opener| !known.openers.iter().any(|seen| seen.0 == short(opener)));
+        let openers = live.count() + usize::from(new);
+        (openers > MOST_OPENERS).then_some(SplitReason::Openers(openers))
+    }
+
+    fn is_recent(&self, seen: u32, now: u32) -> bool {
+        u64::from(now.saturating_sub(seen)) <= self.ttl.as_secs()
+    }
+
+    /// A request with the id begins.
+    pub(super) fn entered(
+        &mut self,
+        id: SessionId,
+        opener: Option<u128>,
+        split: Option<(Arc<str>, SplitReason)>,
+        now: Moment,
+    ) {
+        self.expire(now);
+        let ttl = self.ttl.as_secs();
+        let known = self.uses.get_or_insert_mut(id, || Use {
+            used: now,
+            in_flight: 0,
+            openers: Vec::new(),
+            split: None,
+        });
+        known.used = now;
+        known.in_flight += 1;
+        if let (None, Some((rule, why))) = (&known.split, split) {
+            known.split = Some(Split {
+                id,
+                rule,
+                why,
+                since: now,
+            });
+        }
+        let Some(opener) = opener.map(short) else {
+            return;
+        };
+        let now = seconds(now);
+        known
+            .openers
+            .retain(|(_, seen)| u64::from(now.saturating_sub(*seen)) <= ttl);
+        if let Some((_, seen)) = known.openers.iter_mut().find(|(seen, _)| *seen == opener) {
+            *seen = now;
+        } else if known.openers.len() <= MOST_OPENERS {
+            // One more than the bound is all that is ever asked for.
+            known.openers.push((opener, now));
+        }
+    }
+
+    /// A request with the id is over.
+    pub(super) fn left(&mut self, id: SessionId) {
+        if let Some(known) = self.uses.peek_mut(&id) {
+            known.in_flight = known.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The ids that are split, the latest first.
+    pub(super) fn splits(&mut self, now: Moment) -> Vec<Split> {
+        self.expire(now);
+        let mut splits: Vec<Split> = self
+            .uses
+            .iter()
+            .filter_map(|(_, known)| known.split.clone())
+            .collect();
+        splits.sort_by_key(|split| std::cmp::Reverse(split.since));
+        splits
+    }
+
+    fn expire(&mut self, now: Moment) {
+        while let Some((_, oldest)) = self.uses.peek_lru()
+            && oldest.in_flight == 0
+            && now.since(oldest.used) > self.ttl
+        {
+            self.uses.pop_lru();
+        }
+    }
+}
+
+/// 32 bits of an opener: among 32 of them a collision is a matter of one in millions.
+const fn short(opener: u128) -> u32 {
+    opener as u32
+}
+
+fn seconds(now: Moment) -> u32 {
+    u32::try_from(now.unix_millis() / 1000).unwrap_or(u32::MAX)
+}

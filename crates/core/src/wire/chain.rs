@@ -1,0 +1,558 @@
+//! Hashes the messages of a request in canonical form, as a chain.
+//!
+//! Canonical means: what clients change between two turns of one conversation without changing the
+//! prompt does not count. Measured on Claude Code, OpenCode, pi, kimi-code and the others: the
+//! `cache_control` mark moves to the newest messages; content flips between `[{"type":"text"}]` and a
+//! plain string; items of the responses API come back with other ids and states; thoughts and their
+//! signatures are dropped from earlier turns. Text parts are joined. Everything else counts, in the
+//! order it stands: what changes it changes the provider's prefix too.
+
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+
+use super::json::Container;
+use super::mark::Marks;
+use crate::conversation::{Conversation, MAX_LINKS};
+use crate::ladder::Mark;
+
+/// How much of the system prompt takes part, in bytes. The first 400 characters are static for
+/// every agent measured; dates and directories come later and change when a session is resumed.
+const SYSTEM_HEAD: usize = 400;
+/// Claude Code's `system[0]`: version and a number of its own, not part of the prompt.
+const BILLING_PREFIX: &[u8] = b"x-anthropic-billing-header:";
+/// How many containers inside a message are told apart; deeper ones are hashed as they are.
+const TRACKED: usize = 8;
+/// Longest role, `type` and key that is kept, in bytes; longer ones are of no known kind.
+const MAX_WORD: usize = 64;
+
+// What separates the parts of a message in the hash. Control characters cannot stand in JSON
+// strings, so no text can look like them.
+const KEY: &[u8] = &[1];
+const VALUE: &[u8] = &[2];
+const END: &[u8] = &[3];
+const OPEN: &[u8] = &[4];
+const CLOSE: &[u8] = &[5];
+
+/// Keys of a message that say nothing about the prompt: ids and states that providers make up,
+/// thoughts that are left out of later turns, a client's own notes.
+const DROPPED_OF_MESSAGE: &[&[u8]] = &[
+    b"id",
+    b"status",
+    b"internal_chat_message_metadata_passthrough",
+    b"metadata",
+    b"custom_fields",
+    b"reasoning",
+    b"reasoning_content",
+    b"reasoning_details",
+];
+/// Keys of a part of a message that say nothing about the prompt.
+const DROPPED_OF_PART: &[&[u8]] = &[
+    b"thinking",
+    b"signature",
+    b"thought",
+    b"thoughtSignature",
+    b"thought_signature",
+];
+/// Dropped wherever it stands.
+const CACHE_CONTROL: &[u8] = b"cache_control";
+/// Types that say no more than that there is text, or nothing that counts.
+const PLAIN_TYPES: &[&[u8]] = &[
+    b"message",
+    b"text",
+    b"input_text",
+    b"output_text",
+    b"thinking",
+    b"redacted_thinking",
+];
+
+/// What one open container inside the list is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    Message,
+    /// The `content` or `parts` of a message or of a tool result, as an array.
+    Content,
+    Part,
+    /// Anything else: hashed as it stands.
+    #[default]
+    Opaque,
+}
+
+/// What the last key of the innermost object names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Field {
+    Role,
+    Type,
+    Content,
+    Text,
+    Dropped,
+    #[default]
+    Other,
+}
+
+/// Where the pieces of the current string go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sink {
+    #[default]
+    Nowhere,
+    /// Into a word: a role or a type.
+    Word(Field),
+    /// Text of the message, joined.
+    Direct,
+    /// A value that is hashed with its key.
+    Value,
+    /// A part of the system prompt.
+    System,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    /// None given: in `contents` that is the user.
+    #[default]
+    Missing,
+    User,
+    System,
+    /// Whatever a model writes.
+    Model,
+    /// Results of tools, and what is unknown.
+    Other,
+}
+
+/// Short bytes kept for a comparison.
+#[derive(Debug, Default)]
+struct Word {
+    bytes: Vec<u8>,
+    too_long: bool,
+}
+
+impl Word {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.too_long = false;
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        let room = MAX_WORD - self.bytes.len();
+        self.bytes
+            .extend_from_slice(&piece[..piece.len().min(room)]);
+        self.too_long |= piece.len() > room;
+    }
+
+    fn get(&self) -> &[u8] {
+        if self.too_long { b"" } else { &self.bytes }
+    }
+}
+
+/// The message being read.
+#[derive(Default)]
+struct Message {
+    role: Role,
+    /// An item of the responses API that is thought, not prompt.
+    is_thought: bool,
+    /// A call of a tool: what a model wrote, though no role says so.
+    is_call: bool,
+    hash: Xxh3Default,
+    has_content: bool,
+    /// The beginning of its text, for a system prompt.
+    head: Vec<u8>,
+}
+
+/// Reads the list of messages and the system prompt.
+#[derive(Default)]
+pub(super) struct ChainReader {
+    conversation: Conversation,
+    /// Whether messages are hashed, or only the first user message is.
+    whole: bool,
+    /// Whether ids in the prompt are looked for.
+    marks: Option<Marks>,
+    system: Vec<u8>,
+    part: Vec<u8>,
+    first_user: Option<u64>,
+    has_reply: bool,
+    role_may_be_missing: bool,
+    message: Message,
+    places: [Place; TRACKED],
+    depth: usize,
+    /// The depth of the container that is passed over.
+    skipping: Option<usize>,
+    field: Field,
+    /// The key that waits for its value; a null value takes it back.
+    key: Word,
+    has_key: bool,
+    sink: Sink,
+    word: Word,
+    link: u64,
+}
+
+impl ChainReader {
+    /// Hashes every message if `whole`, else only as much as the opener needs; looks for ids in
+    /// the prompt if `marks`.
+    pub(super) fn new(whole: bool, marks: bool) -> Self {
+        Self {
+            whole,
+            marks: marks.then(Marks::default),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the opener is known.
+    pub(super) const fn has_opener(&self) -> bool {
+        self.first_user.is_some()
+    }
+
+    /// The conversation, and the id that was written into the prompt, if any.
+    pub(super) fn finish(mut self) -> (Conversation, Option<(Mark, Vec<u8>)>) {
+        self.conversation.system = xxh3_64(&self.system);
+        if let Some(user) = self.first_user {
+            let mut hash = Xxh3Default::new();
+            hash.update(&self.system);
+            hash.update(&user.to_le_bytes());
+            self.conversation.opener = Some(hash.digest128());
+        }
+        if !self.has_reply {
+            self.conversation.before_reply = self.conversation.links.len();
+        }
+        let mark = self.marks.and_then(Marks::into_found);
+        (self.conversation, mark)
+    }
+
+    /// A list of messages begins, or stands there as a value of another kind: it replaces one that
+    /// came before.
+    pub(super) fn list_begins(&mut self, role_may_be_missing: bool) {
+        self.conversation.links.clear();
+        self.conversation.before_reply = 0;
+        self.conversation.last_reply = 0;
+        self.first_user = None;
+        self.has_reply = false;
+        self.link = 0;
+        self.role_may_be_missing = role_may_be_missing;
+        self.depth = 0;
+        self.skipping = None;
+        self.field = Field::Other;
+        self.has_key = false;
+    }
+
+    /// A system prompt beside the list begins: it replaces one that came before.
+    pub(super) fn system_begins(&mut self) {
+        self.system.clear();
+    }
+
+    /// A string of the system prompt begins.
+    pub(super) fn system_text_begins(&mut self) {
+        self.part.clear();
+        self.sink = Sink::System;
+        if let Some(marks) = &mut self.marks {
+            marks.text_begins();
+        }
+    }
+
+    /// The list is one string: the user's text.
+    pub(super) fn only_text_begins(&mut self) {
+        self.message_begins();
+        self.message.role = Role::User;
+        self.depth = 0;
+        self.direct_text_begins();
+    }
+
+    fn message_begins(&mut self) {
+        self.message.role = Role::Missing;
+        self.message.is_thought = false;
+        self.message.is_call = false;
+        self.message.hash.reset();
+        self.message.has_content = false;
+        self.message.head.clear();
+        self.has_key = false;
+        if let Some(marks) = &mut self.marks {
+            marks.message_begins();
+        }
+    }
+
+    fn message_ends(&mut self) {
+        let message = &self.message;
+        let by_user = match message.role {
+            Role::User => true,
+            Role::Missing => self.role_may_be_missing,
+            _ => false,
+        };
+        let opens = self.first_user.is_none();
+        if opens && let Some(marks) = &mut self.marks {
+            marks.message_ends(by_user, message.role == Role::System);
+        }
+        // Agents put reminders with the system role in the middle of a conversation; what comes
+        // before the first user message is the system prompt.
+        if message.role == Role::System && opens {
+            let head = std::mem::take(&mut self.message.head);
+            self.add_to_system(&head);
+            self.message.head = head;
+            return;
+        }
+        if message.is_thought || !(self.whole || opens) {
+            return;
+        }
+        let digest = message.hash.digest();
+        if by_user && opens && message.has_content {
+            self.first_user = Some(digest);
+        }
+        if message.role == Role::Model || message.is_call {
+            if !self.has_reply {
+                self.has_reply = true;
+                self.conversation.before_reply = self.conversation.links.len();
+            }
+            self.conversation.last_reply = self.conversation.links.len() + 1;
+        }
+        if self.whole && self.conversation.links.len() < MAX_LINKS {
+            let mut bytes = [0; 17];
+            bytes[..8].copy_from_slice(&self.link.to_le_bytes());
+            bytes[8..16].copy_from_slice(&digest.to_le_bytes());
+            bytes[16] = message.role as u8;
+            self.link = xxh3_64(&bytes);
+            self.conversation.links.push(self.link);
+        }
+    }
+
+    /// Adds the beginning of one part of the system prompt.
+    fn add_to_system(&mut self, part: &[u8]) {
+        if part.starts_with(BILLING_PREFIX) {
+            return;
+        }
+        let room = SYSTEM_HEAD - self.system.len();
+        self.system.extend_from_slice(&part[..part.len().min(room)]);
+    }
+
+    /// What the innermost container is.
+    fn place(&self) -> Place {
+        self.place_at(self.depth)
+    }
+
+    fn place_at(&self, depth: usize) -> Place {
+        let place = depth.checked_sub(1).and_then(|at| self.places.get(at));
+        place.copied().unwrap_or_default()
+    }
+
+    /// Whether messages still count.
+    const fn reading(&self) -> bool {
+        self.whole || self.first_user.is_none()
+    }
+
+    /// A container inside the list begins; the list itself is not one.
+    pub(super) fn open(&mut self, container: Container) {
+        self.depth += 1;
+        if self.skipping.is_some() {
+            return;
+        }
+        let dropped = !self.reading()
+            || (self.depth > 1 && self.field == Field::Dropped)
+            || (self.depth == 1 && container == Container::Array);
+        if dropped {
+            self.skipping = Some(self.depth);
+            self.has_key = false;
+            return;
+        }
+        if self.depth == 1 {
+            self.message_begins();
+            self.places[0] = Place::Message;
+            self.field = Field::Other;
+            return;
+        }
+        let parent = self.place_at(self.depth - 1);
+        let place = match (parent, self.field, container) {
+            (Place::Message | Place::Part, Field::Content, Container::Array) => Place::Content,
+            (Place::Message | Place::Part, Field::Content, Container::Object)
+            | (Place::Content, _, Container::Object) => Place::Part,
+            _ => Place::Opaque,
+        };
+        if parent == Place::Message && self.field == Field::Content {
+            self.has_key = false;
+        }
+        self.hash_key();
+        if place == Place::Opaque {
+            self.hash(OPEN);
+        }
+        if let Some(slot) = self.places.get_mut(self.depth - 1) {
+            *slot = place;
+        }
+        // Elements of an array have no key.
+        self.field = Field::Other;
+    }
+
+    /// The innermost container ends.
+    pub(super) fn close(&mut self) {
+        match self.skipping {
+            Some(depth) if depth == self.depth => self.skipping = None,
+            Some(_) => {}
+            None => match self.place() {
+                Place::Message => self.message_ends(),
+                Place::Opaque => self.hash(CLOSE),
+                Place::Content | Place::Part => {}
+            },
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.field = Field::Other;
+        self.has_key = false;
+    }
+
+    pub(super) fn key(&mut self, key: &[u8]) {
+        if self.skipping.is_some() {
+            return;
+        }
+        self.field = match (self.place(), key) {
+            (_, CACHE_CONTROL) => Field::Dropped,
+            (Place::Message, b"role") => Field::Role,
+            (Place::Message | Place::Part, b"type") => Field::Type,
+            (Place::Message | Place::Part, b"content") | (Place::Message, b"parts") => {
+                Field::Content
+            }
+            (Place::Part, b"text") => Field::Text,
+            (Place::Message, key) if DROPPED_OF_MESSAGE.contains(&key) => Field::Dropped,
+            (Place::Part, key) if DROPPED_OF_PART.contains(&key) => Field::Dropped,
+            _ => Field::Other,
+        };
+        self.key.clear();
+        self.key.push(key);
+        self.has_key = true;
+    }
+
+    fn hash(&mut self, bytes: &[u8]) {
+        self.message.hash.update(bytes);
+    }
+
+    /// The value of the waiting key counts.
+    fn hash_key(&mut self) {
+        if std::mem::take(&mut self.has_key) {
+            self.message.has_content = true;
+            self.message.hash.update(KEY);
+            self.message.hash.update(&self.key.bytes);
+            self.message.hash.update(VALUE);
+        }
+    }
+
+    fn direct_text_begins(&mut self) {
+        self.sink = Sink::Direct;
+        if let Some(marks) = &mut self.marks
+            && self.first_user.is_none()
+        {
+            marks.text_begins();
+        }
+    }
+
+    /// A string inside the list begins; whether its pieces are wanted.
+    pub(super) fn text_begins(&mut self) -> bool {
+        if self.skipping.is_some() || self.depth == 0 || !self.reading() {
+            self.sink = Sink::Nowhere;
+            return false;
+        }
+        match (self.place(), self.field) {
+            (Place::Message | Place::Part, Field::Dropped) | (Place::Opaque, Field::Dropped) => {
+                self.sink = Sink::Nowhere;
+            }
+            (Place::Message, field @ (Field::Role | Field::Type))
+            | (Place::Part, field @ Field::Type) => {
+                self.word.clear();
+                self.sink = Sink::Word(field);
+            }
+            (Place::Message, Field::Content) | (Place::Part, Field::Text) | (Place::Content, _) => {
+                self.has_key = false;
+                self.direct_text_begins();
+            }
+            (Place::Part, Field::Content) => {
+                self.hash_key();
+                self.direct_text_begins();
+            }
+            _ => {
+                self.hash_key();
+                self.sink = Sink::Value;
+            }
+        }
+        self.sink != Sink::Nowhere
+    }
+
+    pub(super) fn text(&mut self, piece: &[u8], ends: bool) {
+        match self.sink {
+            Sink::Nowhere => {}
+            Sink::Word(field) => {
+                self.word.push(piece);
+                if ends {
+                    self.word_ends(field);
+                }
+            }
+            Sink::Direct => self.direct_text(piece, ends),
+            Sink::Value => {
+                self.message.hash.update(piece);
+                if ends {
+                    self.message.hash.update(END);
+                }
+            }
+            Sink::System => {
+                let room = SYSTEM_HEAD - self.part.len();
+                self.part.extend_from_slice(&piece[..piece.len().min(room)]);
+                if let Some(marks) = &mut self.marks {
+                    marks.system_text(piece);
+                }
+                if ends {
+                    let part = std::mem::take(&mut self.part);
+                    self.add_to_system(&part);
+                    self.part = part;
+                }
+            }
+        }
+        if ends {
+            self.sink = Sink::Nowhere;
+        }
+    }
+
+    fn direct_text(&mut self, piece: &[u8], ends: bool) {
+        self.message.has_content |= !piece.is_empty();
+        self.message.hash.update(piece);
+        if self.first_user.is_none() {
+            let room = SYSTEM_HEAD - self.message.head.len();
+            let head = &piece[..piece.len().min(room)];
+            self.message.head.extend_from_slice(head);
+            if let Some(marks) = &mut self.marks {
+                marks.message_text(piece);
+            }
+        }
+        // `input` as one string has no container that could end.
+        if ends && self.depth == 0 {
+            self.message_ends();
+        }
+    }
+
+    fn word_ends(&mut self, field: Field) {
+        let word = std::mem::take(&mut self.word);
+        match (field, word.get()) {
+            (Field::Role, role) => {
+                self.message.role = match role {
+                    b"user" => Role::User,
+                    b"system" | b"developer" => Role::System,
+                    b"assistant" | b"model" => Role::Model,
+                    _ => Role::Other,
+                };
+            }
+            (_, kind) if PLAIN_TYPES.contains(&kind) => {}
+            (_, kind) => {
+                if self.place() == Place::Message {
+                    self.message.is_thought = kind == b"reasoning";
+                    self.message.is_call = kind.ends_with(b"_call");
+                }
+                self.hash_key();
+                self.message.hash.update(kind);
+                self.message.hash.update(END);
+            }
+        }
+        self.has_key = false;
+        self.word = word;
+    }
+
+    /// A number or literal inside the list.
+    pub(super) fn scalar(&mut self, raw: &[u8]) {
+        if self.skipping.is_some() || self.depth == 0 || !self.reading() {
+            return;
+        }
+        // `"content": null` beside tool calls says what a missing `content` says.
+        if raw == b"null" || self.field == Field::Dropped {
+            self.has_key = false;
+            return;
+        }
+        self.hash_key();
+        self.message.hash.update(raw);
+        self.message.hash.update(END);
+    }
+}
