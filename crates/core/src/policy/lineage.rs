@@ -230,8 +230,11 @@ impl Lineage {
         }
         // An edited prompt or a branch, if they share what was said after the opening …
         shared > thread.opening
-            // … or a compacted history whose opening survived.
-            || (thread.length >= COMPACTED_FROM && length < thread.length && !thread.began_twice)
+            // … or a compacted history whose opening survived. Without a reply it is a beginning.
+            || (thread.length >= COMPACTED_FROM
+                && length < thread.length
+                && talk.last_reply > 0
+                && !thread.began_twice)
     }
 
     fn by_content(&self, session: SessionId) -> Option<&Thread> {
@@ -303,7 +306,7 @@ impl Lineage {
             thread.stride *= 2;
         }
         let (handle, stride) = (thread.handle, thread.stride);
-        let stays = |position: usize| position <= OPENING_LINKS || position % stride == 0;
+        let stays = |position: usize| position <= OPENING_LINKS || position.is_multiple_of(stride);
         // The ends of earlier requests have done their work; what is off the chain by now (another
         // branch, a sub-agent's) stays while there is room.
         let gone: Vec<(u32, u64)> = thread

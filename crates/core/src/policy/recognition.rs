@@ -203,3 +203,6 @@ impl Policy {
         self.answers.learn(answer, pool, session, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

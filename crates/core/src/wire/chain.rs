@@ -9,6 +9,7 @@
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
+use super::canonical::{CLOSE, END, Field, KEY, OPEN, PLAIN_TYPES, Place, Role, VALUE, Word};
 use super::json::Container;
 use super::mark::Marks;
 use crate::conversation::{Conversation, MAX_LINKS};
@@ -21,72 +22,6 @@ const SYSTEM_HEAD: usize = 400;
 const BILLING_PREFIX: &[u8] = b"x-anthropic-billing-header:";
 /// How many containers inside a message are told apart; deeper ones are hashed as they are.
 const TRACKED: usize = 8;
-/// Longest role, `type` and key that is kept, in bytes; longer ones are of no known kind.
-const MAX_WORD: usize = 64;
-
-// What separates the parts of a message in the hash. Control characters cannot stand in JSON
-// strings, so no text can look like them.
-const KEY: &[u8] = &[1];
-const VALUE: &[u8] = &[2];
-const END: &[u8] = &[3];
-const OPEN: &[u8] = &[4];
-const CLOSE: &[u8] = &[5];
-
-/// Keys of a message that say nothing about the prompt: ids and states that providers make up,
-/// thoughts that are left out of later turns, a client's own notes.
-const DROPPED_OF_MESSAGE: &[&[u8]] = &[
-    b"id",
-    b"status",
-    b"internal_chat_message_metadata_passthrough",
-    b"metadata",
-    b"custom_fields",
-    b"reasoning",
-    b"reasoning_content",
-    b"reasoning_details",
-];
-/// Keys of a part of a message that say nothing about the prompt.
-const DROPPED_OF_PART: &[&[u8]] = &[
-    b"thinking",
-    b"signature",
-    b"thought",
-    b"thoughtSignature",
-    b"thought_signature",
-];
-/// Dropped wherever it stands.
-const CACHE_CONTROL: &[u8] = b"cache_control";
-/// Types that say no more than that there is text, or nothing that counts.
-const PLAIN_TYPES: &[&[u8]] = &[
-    b"message",
-    b"text",
-    b"input_text",
-    b"output_text",
-    b"thinking",
-    b"redacted_thinking",
-];
-
-/// What one open container inside the list is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    Message,
-    /// The `content` or `parts` of a message or of a tool result, as an array.
-    Content,
-    Part,
-    /// Anything else: hashed as it stands.
-    #[default]
-    Opaque,
-}
-
-/// What the last key of the innermost object names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Field {
-    Role,
-    Type,
-    Content,
-    Text,
-    Dropped,
-    #[default]
-    Other,
-}
 
 /// Where the pieces of the current string go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,44 +36,6 @@ enum Sink {
     Value,
     /// A part of the system prompt.
     System,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Role {
-    /// None given: in `contents` that is the user.
-    #[default]
-    Missing,
-    User,
-    System,
-    /// Whatever a model writes.
-    Model,
-    /// Results of tools, and what is unknown.
-    Other,
-}
-
-/// Short bytes kept for a comparison.
-#[derive(Debug, Default)]
-struct Word {
-    bytes: Vec<u8>,
-    too_long: bool,
-}
-
-impl Word {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.too_long = false;
-    }
-
-    fn push(&mut self, piece: &[u8]) {
-        let room = MAX_WORD - self.bytes.len();
-        self.bytes
-            .extend_from_slice(&piece[..piece.len().min(room)]);
-        self.too_long |= piece.len() > room;
-    }
-
-    fn get(&self) -> &[u8] {
-        if self.too_long { b"" } else { &self.bytes }
-    }
 }
 
 /// The message being read.
@@ -393,18 +290,7 @@ impl ChainReader {
         if self.skipping.is_some() {
             return;
         }
-        self.field = match (self.place(), key) {
-            (_, CACHE_CONTROL) => Field::Dropped,
-            (Place::Message, b"role") => Field::Role,
-            (Place::Message | Place::Part, b"type") => Field::Type,
-            (Place::Message | Place::Part, b"content") | (Place::Message, b"parts") => {
-                Field::Content
-            }
-            (Place::Part, b"text") => Field::Text,
-            (Place::Message, key) if DROPPED_OF_MESSAGE.contains(&key) => Field::Dropped,
-            (Place::Part, key) if DROPPED_OF_PART.contains(&key) => Field::Dropped,
-            _ => Field::Other,
-        };
+        self.field = Field::of(self.place(), key);
         self.key.clear();
         self.key.push(key);
         self.has_key = true;
@@ -419,7 +305,7 @@ impl ChainReader {
         if std::mem::take(&mut self.has_key) {
             self.message.has_content = true;
             self.message.hash.update(KEY);
-            self.message.hash.update(&self.key.bytes);
+            self.message.hash.update(self.key.get());
             self.message.hash.update(VALUE);
         }
     }
@@ -519,12 +405,7 @@ impl ChainReader {
         let word = std::mem::take(&mut self.word);
         match (field, word.get()) {
             (Field::Role, role) => {
-                self.message.role = match role {
-                    b"user" => Role::User,
-                    b"system" | b"developer" => Role::System,
-                    b"assistant" | b"model" => Role::Model,
-                    _ => Role::Other,
-                };
+                self.message.role = Role::of(role);
             }
             (_, kind) if PLAIN_TYPES.contains(&kind) => {}
             (_, kind) => {

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod body;
+mod canonical;
 pub mod capture;
 pub mod chain;
 pub mod credential;

@@ -29,34 +29,34 @@ struct Stored {
 
 /// How the request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Http,
     WebSocket,
 }
 
 /// A captured request.
-pub struct Fixture {
-    pub version: String,
-    pub method: Method,
-    pub path: String,
-    pub headers: HeaderMap,
+pub(crate) struct Fixture {
+    pub(crate) version: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
     /// The body; of a WebSocket, every frame of the client's.
-    pub bodies: Vec<Vec<u8>>,
+    pub(crate) bodies: Vec<Vec<u8>>,
     kind: Kind,
 }
 
 impl Fixture {
-    pub const fn kind(&self) -> Kind {
+    pub(crate) const fn kind(&self) -> Kind {
         self.kind
     }
 
-    pub fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         let path = self.path.split('?').next().unwrap();
         let anthropic = self.headers.contains_key("anthropic-version");
         Endpoint::of(&self.method, path, anthropic)
     }
 
-    pub fn api(&self) -> &'static str {
+    pub(crate) fn api(&self) -> &'static str {
         match self.endpoint().dialect {
             Dialect::OpenAi => "chat completions",
             Dialect::Responses => "responses",
@@ -66,7 +66,7 @@ impl Fixture {
     }
 }
 
-pub fn fixture(client: &str, scenario: &str) -> Fixture {
+pub(crate) fn fixture(client: &str, scenario: &str) -> Fixture {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/captures")
         .join(client)
@@ -102,7 +102,7 @@ pub fn fixture(client: &str, scenario: &str) -> Fixture {
 }
 
 /// Three keys and everything that the policy remembers.
-pub struct World {
+pub(crate) struct World {
     plan: Plan,
     policy: Policy,
     ids: bool,
@@ -110,11 +110,11 @@ pub struct World {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::splitting(SplitSubAgents::Never)
     }
 
-    pub fn splitting(split_subagents: SplitSubAgents) -> Self {
+    pub(crate) fn splitting(split_subagents: SplitSubAgents) -> Self {
         let target = Arc::new(Target::parse("https://h").unwrap());
         let keys = ["a", "b", "c"].map(|name| {
             let secret = Secret::new(name.to_owned());
@@ -154,12 +154,12 @@ impl World {
     }
 
     /// From now on as if the clients sent no ids.
-    pub fn without_ids(&mut self) {
+    pub(crate) fn without_ids(&mut self) {
         self.ids = false;
     }
 
     /// What is read of a request when its (first) body is cut at these places.
-    pub fn reads(&self, client: &str, scenario: &str, cuts: &[usize]) -> Identity {
+    pub(crate) fn reads(&self, client: &str, scenario: &str, cuts: &[usize]) -> Identity {
         let fixture = fixture(client, scenario);
         let ladder = &self.plan.recognition.ladder;
         let mut reader = RequestReader::new(ladder.paths(), Need::ALL);
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// One request, recognised as the proxy does it, and served.
-    pub fn asks(&mut self, client: &str, scenario: &str) -> Option<Session> {
+    pub(crate) fn asks(&mut self, client: &str, scenario: &str) -> Option<Session> {
         let fixture = fixture(client, scenario);
         if fixture.bodies.is_empty() {
             return self.one(&fixture, b"");
@@ -229,7 +229,7 @@ impl World {
 
 /// Compares the part of a document between two marks with what it should be; writes it when
 /// `UPDATE_DOCS` is set.
-pub fn check_generated(path: &Path, begin: &str, end: &str, wanted: &str) {
+pub(crate) fn check_generated(path: &Path, begin: &str, end: &str, wanted: &str) {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let from = text.find(begin).expect("the mark of the beginning");
     let to = from + text[from..].find(end).expect("the mark of the end") + end.len();
