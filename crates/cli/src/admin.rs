@@ -11,19 +11,28 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use crate::why::{Asked, Why};
+
 /// Asks the process to stop; needs the token of the instance.
 pub(crate) const STOP_PATH: &str = "/_lb/stop";
+/// Explains what would become of a request; needs the token of the instance.
+pub(crate) const WHY_PATH: &str = "/_lb/why";
 /// Where how it is going is told.
 pub(crate) const HEALTH_PATH: &str = "/health";
 /// The header that may carry the token of the instance besides `Authorization: Bearer`, which is
 /// taken when the proxy wants a client token too.
 pub(crate) const TOKEN_HEADER: &str = "x-lb-token";
 
+/// Explains a request.
+pub(crate) type Explain = Box<dyn Fn(&Asked) -> Option<Why> + Send + Sync>;
+
 /// What these paths can see and do.
 pub(crate) struct Admin {
     /// What `/health` answers now.
     pub(crate) health: Box<dyn Fn() -> Health + Send + Sync>,
-    /// What a stop request must carry.
+    /// What would become of a request; `None` if it is no HTTP.
+    pub(crate) why: Explain,
+    /// What a request that needs the token of the instance must carry.
     pub(crate) token: Secret,
     /// Told when the process shall stop.
     pub(crate) stop: Arc<Notify>,
@@ -41,8 +50,9 @@ impl Admin {
             HEALTH_PATH if read => Reply::json(StatusCode::OK, &(self.health)()),
             "/_lb" | "/_lb/" if read => Reply::json(StatusCode::OK, &contents()),
             STOP_PATH if *request.method == Method::POST => self.stop(request.headers),
+            WHY_PATH if *request.method == Method::POST => self.why(request),
             HEALTH_PATH | "/_lb" | "/_lb/" => wrong_method("GET, HEAD"),
-            STOP_PATH => wrong_method("POST"),
+            STOP_PATH | WHY_PATH => wrong_method("POST"),
             path => refuse(
                 StatusCode::NOT_FOUND,
                 "no_such_path",
@@ -61,6 +71,27 @@ impl Admin {
         }
         self.stop.notify_one();
         Reply::json(StatusCode::ACCEPTED, &json!({"status": "stopping"}))
+    }
+
+    fn why(&self, request: &ControlRequest<'_>) -> Reply {
+        if !self.carries_token(request.headers) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "instance_token",
+                "explaining needs the token of this instance; use `api-key-lb why` as the user who started it",
+            );
+        }
+        let asked = serde_json::from_slice::<Asked>(request.body).ok();
+        match asked.and_then(|asked| (self.why)(&asked)) {
+            Some(why) => Reply::json(StatusCode::OK, &why),
+            // Without the reason, which might quote a credential.
+            None => refuse(
+                StatusCode::BAD_REQUEST,
+                "bad_question",
+                "the body must be {\"method\", \"path\", \"headers\": [[name, value], …], \"body\": text}; \
+                 use `api-key-lb why --request FILE`",
+            ),
+        }
     }
 
     fn carries_token(&self, headers: &HeaderMap) -> bool {
@@ -82,6 +113,7 @@ fn contents() -> Value {
         "paths": {
             "GET /health": "how the proxy and its keys are doing",
             "GET /_lb/": "this list",
+            "POST /_lb/why": "explains what would become of a request; needs the token of the instance, which `api-key-lb why` knows",
             "POST /_lb/stop": "stops the proxy; needs the token of the instance, which `api-key-lb stop` knows",
         },
     })
@@ -114,6 +146,7 @@ mod tests {
                 }))
                 .unwrap()
             }),
+            why: Box::new(|_| None),
             token: Secret::new("the-token".into()),
             stop: stop.clone(),
         };
@@ -135,6 +168,7 @@ mod tests {
             path,
             query: None,
             headers: &headers,
+            body: b"{}",
         })
     }
 
@@ -188,6 +222,16 @@ mod tests {
             );
             assert!(stops(&stop));
         }
+    }
+
+    #[test]
+    fn explaining_needs_the_token_and_a_question() {
+        let (admin, _) = admin();
+        let status = |header| ask(&admin, Method::POST, WHY_PATH, header).status.as_u16();
+        assert_eq!(status(None), 403);
+        assert_eq!(status(Some(("x-lb-token", "the-token"))), 400);
+        let reply = ask(&admin, Method::GET, WHY_PATH, None);
+        assert_eq!(reply.status.as_u16(), 405);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 const ABOUT: &str = "\
 Makes several API keys of one LLM provider behave like one key with all their quota, \
@@ -48,6 +48,17 @@ Examples:
   api-key-lb status
   api-key-lb status --json | jq '.keys[].requests'";
 
+const WHY_EXAMPLES: &str = "\
+Examples:
+  api-key-lb why --request request.txt
+      Raw HTTP, a curl command line, JSON with headers and body, or a JSON body alone.
+  pbpaste | api-key-lb why -r -
+      What a browser or an agent copied as cURL.
+  api-key-lb why -r request.json --json | jq -r .session.id
+
+Nothing is sent and nothing is noted. A running proxy is asked, since its sessions and
+cooldowns decide; otherwise a freshly started one is imagined. Credentials are not printed.";
+
 const DEMO_EXAMPLES: &str = "\
 Examples:
   api-key-lb demo
@@ -84,6 +95,8 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Show how the proxy and its keys are doing
     Status(StatusArgs),
+    /// Explain how a request is recognised, and which key it gets
+    Why(WhyArgs),
     /// See it work: a pretended provider, three keys, a few conversations
     Demo(DemoArgs),
     /// Print a completion script for your shell
@@ -192,6 +205,22 @@ pub(crate) struct StatusArgs {
     pub(crate) place: PlaceArgs,
 
     /// Print what `GET /health` answers
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `why`.
+#[derive(Args, Debug)]
+#[command(after_help = WHY_EXAMPLES)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+
+    /// The file with the request; `-` reads the standard input
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) request: PathBuf,
+
+    /// Print the answer for programs
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,13 +1,17 @@
 //! Who answers on a port: an instance of ours, the npm package of the same name, somebody else, nobody.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use api_key_lb_control::Environment;
 use api_key_lb_control::health::Health;
+use api_key_lb_control::runtime_file::{self, Instance};
 use api_key_lb_core::Secret;
 
-use crate::admin::HEALTH_PATH;
+use crate::admin::{HEALTH_PATH, TOKEN_HEADER};
 use crate::local_client::{Answer, Call, ClientError};
+use crate::printer::Printer;
 
 /// How long `/health` may take: it waits for nothing, but a machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,24 +42,68 @@ pub(crate) struct Told {
 
 /// Asks whoever listens on `address`, with a client token if there is one.
 pub(crate) fn ask(address: SocketAddr, token: Option<&Secret>) -> Resident {
-    let authorization = token.map(|token| format!("Bearer {}", token.expose()));
-    let headers: Vec<(&str, &str)> = authorization
-        .iter()
-        .map(|value| ("authorization", value.as_str()))
-        .collect();
-    let call = Call {
-        to: address,
-        method: "GET",
-        path: HEALTH_PATH,
-        headers: &headers,
-        body: b"",
-        timeout: PATIENCE,
-    };
-    match call.send() {
+    match call(address, token, None, ("GET", HEALTH_PATH), b"", PATIENCE) {
         Ok(answer) => recognise(&answer),
         Err(ClientError::Refused(_)) => Resident::Nobody,
         Err(_) => Resident::Stranger,
     }
+}
+
+/// Has an instance do what needs its token.
+pub(crate) fn command(
+    address: SocketAddr,
+    client_token: Option<&Secret>,
+    noted: &Instance,
+    path: &str,
+    body: &[u8],
+    timeout: Duration,
+) -> Result<Answer, ClientError> {
+    let token = Some(&noted.token);
+    call(address, client_token, token, ("POST", path), body, timeout)
+}
+
+fn call(
+    to: SocketAddr,
+    client_token: Option<&Secret>,
+    token: Option<&Secret>,
+    (method, path): (&str, &str),
+    body: &[u8],
+    timeout: Duration,
+) -> Result<Answer, ClientError> {
+    let authorization = client_token.map(|token| format!("Bearer {}", token.expose()));
+    let authorization = authorization
+        .iter()
+        .map(|value| ("authorization", value.as_str()));
+    let token = token.iter().map(|token| (TOKEN_HEADER, token.expose()));
+    let headers: Vec<(&str, &str)> = authorization.chain(token).collect();
+    Call {
+        to,
+        method,
+        path,
+        headers: &headers,
+        body,
+        timeout,
+    }
+    .send()
+}
+
+/// What an instance on `port` has noted for whoever wants to command it, if anything, and where.
+/// It may have ended since.
+pub(crate) fn noted(
+    env: &Environment,
+    port: u16,
+    printer: &Printer,
+) -> (Option<Instance>, Option<PathBuf>) {
+    let dir = runtime_file::state_dir(env);
+    let noted = match dir.as_deref().map(|dir| Instance::read(dir, port)) {
+        Some(Ok(noted)) => noted,
+        Some(Err(error)) => {
+            printer.warn(error);
+            None
+        }
+        None => None,
+    };
+    (noted, dir)
 }
 
 fn recognise(answer: &Answer) -> Resident {

@@ -212,7 +212,7 @@ impl Call<'_> {
 }
 
 /// The content of a chunked body; `None` if it is not complete.
-fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let end = rest.windows(2).position(|two| two == b"\r\n")?;

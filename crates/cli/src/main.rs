@@ -8,10 +8,12 @@ mod instance;
 mod listen;
 mod local_client;
 mod log;
+mod pasted;
 mod printer;
 mod render;
 mod server;
 mod signals;
+mod why;
 
 use std::process::ExitCode;
 

@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use api_key_lb_control::health::{Health, HealthKey};
+use api_key_lb_control::health::{Health, HealthKey, SplitId};
 
 use crate::printer;
 
+/// Shared ids that are named; more would hide the keys below.
+const MOST_SPLITS: usize = 3;
 /// Digits between two separators in a number.
 const GROUP: usize = 3;
 const MINUTE: u64 = 60;
@@ -39,11 +41,32 @@ pub(crate) fn status(health: &Health) -> String {
     if let (Some(version), Some(pid)) = (&health.version, health.pid) {
         row("Version", &format!("{version}, process {pid}"));
     }
+    if !health.split_ids.is_empty() {
+        row("Note", &split_ids(&health.split_ids));
+    }
     for entry in &health.keys {
         text.push('\n');
         key(&mut text, entry);
     }
     text.trim_end().to_owned()
+}
+
+/// That ids are shared, by which rule each is found and what showed it.
+fn split_ids(splits: &[SplitId]) -> String {
+    let are = if splits.len() == 1 { "is" } else { "are" };
+    let mut shown: Vec<String> = splits
+        .iter()
+        .take(MOST_SPLITS)
+        .map(|split| format!("{} ({})", split.rule, split.reason))
+        .collect();
+    if splits.len() > MOST_SPLITS {
+        shown.push(format!("{} more", splits.len() - MOST_SPLITS));
+    }
+    format!(
+        "{} {are} shared by many conversations and split by content: {}",
+        count(splits.len(), "id"),
+        shown.join(", ")
+    )
 }
 
 fn key(text: &mut String, key: &HealthKey) {
@@ -122,7 +145,7 @@ pub(crate) fn millis(span: Duration) -> String {
 }
 
 /// A time to be read, rounded up to seconds so that a countdown never says 0: `3 min 20 s`.
-fn long(span: Duration) -> String {
+pub(crate) fn long(span: Duration) -> String {
     let seconds = span.as_millis().div_ceil(1000);
     let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
     match seconds {
@@ -174,6 +197,23 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("tried again in 2 h 30 min"), "{text}");
+    }
+
+    #[test]
+    fn ids_that_are_split_are_named_and_many_of_them_are_counted() {
+        let split = r#"{"session":"1a2b3c4d","rule":"body prompt_cache_key","reason":"40 openings within the hour","since_ms":1}"#;
+        let with = |splits: &[&str]| {
+            let splits = splits.join(",");
+            plain(&status(&health(&format!(
+                r#"{{"status":"ok","target":"https://h","sessions":0,"uptime_ms":1,"keys":[],"split_ids":[{splits}]}}"#
+            ))))
+        };
+        let one = "Note:      1 id is shared by many conversations and split by content: \
+                   body prompt_cache_key (40 openings within the hour)";
+        assert!(with(&[split]).ends_with(one), "{}", with(&[split]));
+        let many = with(&[split; 5]);
+        assert!(many.contains("5 ids are shared"), "{many}");
+        assert!(many.ends_with(", 2 more"), "{many}");
     }
 
     #[test]

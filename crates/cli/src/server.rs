@@ -1,6 +1,5 @@
 //! A running proxy as its process sees it: started, announced, served until somebody ends it.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,14 +8,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api_key_lb_control::health::{About, Health};
 use api_key_lb_control::runtime_file::Instance;
+use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
-use api_key_lb_core::{AccountId, Moment};
 use api_key_lb_engine::{Engine, Setup, State};
 use tokio::sync::{Notify, oneshot};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Explain};
 use crate::printer::Printer;
 use crate::signals::Signals;
+use crate::why::{Names, Said, Why};
 
 /// What a proxy is started with.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct ServerSetup {
     /// Further certificate authorities.
     pub(crate) ca_file: Option<PathBuf>,
     /// The names of the accounts that have one.
-    pub(crate) accounts: BTreeMap<AccountId, String>,
+    pub(crate) accounts: Names,
     /// The file the output goes to, if nobody sees it.
     pub(crate) log: Option<PathBuf>,
     /// Whether `stop` shall find it, and in which directory, if there is one.
@@ -80,8 +80,10 @@ impl Server {
         let instance = Instance::new(std::process::id(), port, state.started(), setup.log)
             .context("cannot make a token for this instance")?;
         let stop = Arc::new(Notify::new());
+        let accounts = Arc::new(setup.accounts);
         let admin = Admin {
-            health: health_of(&state, &instance, addresses.clone(), setup.accounts),
+            health: health_of(&state, &instance, addresses.clone(), accounts.clone()),
+            why: why_of(&state, port, accounts),
             token: instance.token.clone(),
             stop: stop.clone(),
         };
@@ -242,12 +244,24 @@ fn withdraw(instance: &Instance, dir: Option<&Path>, printer: &Printer) {
     }
 }
 
+/// What `/_lb/why` answers.
+fn why_of(state: &Arc<State>, port: u16, accounts: Arc<Names>) -> Explain {
+    let state = state.clone();
+    Box::new(move |asked| {
+        let proxy = Said::new(
+            "running",
+            format!("the one on port {port}; nothing was sent or noted"),
+        );
+        Why::of(&state, &accounts, asked, proxy)
+    })
+}
+
 /// What `/health` answers.
 fn health_of(
     state: &Arc<State>,
     instance: &Instance,
     listen: Vec<SocketAddr>,
-    accounts: BTreeMap<AccountId, String>,
+    accounts: Arc<Names>,
 ) -> Box<dyn Fn() -> Health + Send + Sync> {
     let state = state.clone();
     let name = instance.instance.clone();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api_key_lb_core::policy::{KeySnapshot, Snapshot};
+use api_key_lb_core::policy::{KeySnapshot, Snapshot, SplitReason};
 use api_key_lb_core::target::mask_credentials;
 use api_key_lb_core::{AccountId, Key, Moment, Plan};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,11 @@ use serde::{Deserialize, Serialize};
 const READY: &str = "ready";
 /// What a key that cannot be used right now is called.
 const THROTTLED: &str = "throttled";
+
+/// In seconds.
+const MINUTE: u64 = 60;
+/// In seconds.
+const HOUR: u64 = 60 * MINUTE;
 
 /// What `GET /health` says. The first five fields are a contract; the others are absent in the
 /// package this replaces.
@@ -46,6 +51,23 @@ pub struct Health {
     /// Log lines lost because they could not be written fast enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped_facts: Option<u64>,
+    /// Ids that turned out to be shared by many conversations, which are now told apart by
+    /// content; the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub split_ids: Vec<SplitId>,
+}
+
+/// An id that is shared by many conversations, in [`Health`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitId {
+    /// The session that it would be, as in the log.
+    pub session: String,
+    /// The rule that finds it.
+    pub rule: String,
+    /// What showed it, in words.
+    pub reason: String,
+    /// Milliseconds since then.
+    pub since_ms: u64,
 }
 
 /// A pool in [`Health`].
@@ -154,6 +176,32 @@ impl Health {
                 })
                 .collect(),
             dropped_facts: Some(about.dropped_facts),
+            split_ids: snapshot
+                .splits
+                .iter()
+                .map(|split| SplitId {
+                    session: split.id.short(),
+                    rule: split.rule.to_string(),
+                    reason: split_reason(split.why, plan.timing.session_ttl),
+                    since_ms: millis(about.now.since(split.since)),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What showed that an id is shared, in words. Openings are counted for as long as a session lives
+/// unused, and not beyond what was needed to show it.
+pub fn split_reason(why: SplitReason, session_ttl: Duration) -> String {
+    match why {
+        SplitReason::InFlight(requests) => format!("{requests} requests at once"),
+        SplitReason::Openers(openings) => {
+            let within = match session_ttl.as_secs() {
+                HOUR => "the hour".to_owned(),
+                seconds if seconds >= MINUTE => format!("{} min", seconds / MINUTE),
+                seconds => format!("{seconds} s"),
+            };
+            format!("{openings} openings within {within}")
         }
     }
 }
@@ -192,7 +240,9 @@ fn millis(span: Duration) -> u64 {
 mod tests {
     use std::sync::Arc;
 
+    use api_key_lb_core::fact::SessionId;
     use api_key_lb_core::plan::{Guard, Limits, Timing};
+    use api_key_lb_core::policy::Split;
     use api_key_lb_core::target::Target;
     use api_key_lb_core::{KeyId, Pool, Secret};
     use serde_json::json;
@@ -272,6 +322,12 @@ mod tests {
                 },
             ],
             sessions: 4,
+            splits: vec![Split {
+                id: SessionId(0x1a2b_3c4d << 96),
+                rule: "body prompt_cache_key".into(),
+                why: SplitReason::Openers(33),
+                since: at(7_000),
+            }],
         };
         let health = Health::observe(
             &plan,
@@ -354,6 +410,27 @@ mod tests {
         );
         assert_eq!(health.keys[0].account, None);
         assert_eq!(health.pools.len(), 2);
+    }
+
+    #[test]
+    fn an_id_that_is_split_is_named_with_its_rule_and_the_reason() {
+        let (_, health) = observed();
+        assert_eq!(
+            serde_json::to_value(&health).unwrap()["split_ids"],
+            json!([{
+                "session": "1a2b3c4d", "rule": "body prompt_cache_key",
+                "reason": "33 openings within the hour", "since_ms": 4000,
+            }])
+        );
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        assert_eq!(
+            split_reason(SplitReason::Openers(40), minutes(5)),
+            "40 openings within 5 min"
+        );
+        assert_eq!(
+            split_reason(SplitReason::InFlight(17), minutes(60)),
+            "17 requests at once"
+        );
     }
 
     #[test]

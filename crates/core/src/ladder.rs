@@ -77,6 +77,8 @@ pub struct Rule {
     pub place: Place,
     /// What of the value is the id.
     pub reading: Reading,
+    /// Where its body path ends in [`Ladder::paths`].
+    pub at: Option<usize>,
     /// Whether the value may be shared by many conversations (a tenant, a user), so that it must
     /// be split when it turns out to be. Not so where a client has a session of its own in mind
     /// and names its sub-agents, or where a person said that this is the id.
@@ -97,6 +99,27 @@ pub enum OwnRule {
 pub struct Ladder {
     rules: Vec<Rule>,
     paths: PathTree,
+    /// The headers that rules look at, in order.
+    names: Vec<HeaderName>,
+    /// The bits of all these names.
+    filter: u64,
+}
+
+impl Rule {
+    /// The header that it looks at, if it looks at one.
+    pub const fn header(&self) -> Option<&HeaderName> {
+        match &self.place {
+            Place::Header(name) | Place::AnswerInHeader(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// One of 64 bits for a header's name, by its first letter and its length.
+fn bit_of(name: &HeaderName) -> u64 {
+    let name = name.as_str().as_bytes();
+    let first = usize::from(name.first().copied().unwrap_or_default());
+    1 << ((first * 7 + name.len()) % 64)
 }
 
 impl Ladder {
@@ -115,19 +138,39 @@ impl Ladder {
                 family: CONFIGURED,
                 place,
                 reading: Reading::Whole,
+                at: None,
                 may_be_shared: false,
             }
         });
-        let rules: Vec<Rule> = own
+        let mut rules: Vec<Rule> = own
             .chain(table::LADDER.iter().map(table::Row::rule))
             .collect();
         let mut paths = PathTree::default();
-        for rule in &rules {
+        for rule in &mut rules {
             if let Place::Body(path) | Place::AnswerInBody(path) = &rule.place {
-                paths.add(path);
+                rule.at = Some(paths.add(path));
             }
         }
-        Self { rules, paths }
+        let mut names: Vec<HeaderName> = rules.iter().filter_map(Rule::header).cloned().collect();
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        let filter = names.iter().fold(0, |filter, name| filter | bit_of(name));
+        Self {
+            rules,
+            paths,
+            names,
+            filter,
+        }
+    }
+
+    /// Whether a rule may look at the header: requests have a dozen that none looks at, and asking
+    /// each rule for its own costs more.
+    pub fn looks_at(&self, name: &HeaderName) -> bool {
+        self.filter & bit_of(name) != 0
+            && self
+                .names
+                .binary_search_by(|known| known.as_str().cmp(name.as_str()))
+                .is_ok()
     }
 
     /// The rules, first one first.

@@ -5,7 +5,8 @@ mod agents;
 
 use std::path::Path;
 
-use agents::{Kind, World, fixture};
+use agents::{Kind, World, check_generated, fixture};
+use api_key_lb_core::ladder::{LADDER, NEVER};
 use api_key_lb_core::plan::SplitSubAgents;
 
 /// Requests of one session, in order.
@@ -234,12 +235,13 @@ fn what_is_read_of_a_request_does_not_depend_on_where_its_body_is_cut() {
     }
 }
 
-const BEGIN: &str = "<!-- generated: clients -->\n";
-const END: &str = "<!-- end -->\n";
+fn docs() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sessions.md")
+}
 
 #[test]
-fn the_table_in_the_documentation_is_what_was_tested() {
-    let mut rows: Vec<String> = Vec::new();
+fn the_tables_in_the_documentation_are_what_was_tested() {
+    let mut clients: Vec<String> = Vec::new();
     for (client, scenarios) in SESSIONS {
         let mut world = World::new();
         for scenario in *scenarios {
@@ -253,20 +255,33 @@ fn the_table_in_the_documentation_is_what_was_tested() {
                 "| {client} {} | {api} | {} |\n",
                 fixture.version, session.rule
             );
-            if !rows.contains(&row) {
-                rows.push(row);
+            if !clients.contains(&row) {
+                clients.push(row);
             }
         }
     }
-    rows.sort();
-    let table = format!(
-        "{BEGIN}| client | API | recognised by |\n|---|---|---|\n{}{END}",
-        rows.concat()
-    );
-    agents::check_generated(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sessions.md"),
-        BEGIN,
-        END,
-        &table,
-    );
+    clients.sort();
+    let head = "| client | API | recognised by |\n|---|---|---|\n";
+    check_generated(&docs(), "clients", &format!("{head}{}", clients.concat()));
+
+    let rules: Vec<String> = LADDER
+        .iter()
+        .map(|row| {
+            let rule = row.rule();
+            let shared = if rule.may_be_shared { " ?" } else { "" };
+            format!(
+                "| {} | {}{shared} | {} | {} |\n",
+                row.number, rule.name, rule.family, row.client
+            )
+        })
+        .collect();
+    let head = "| # | where | family | sent by |\n|--:|---|---|---|\n";
+    check_generated(&docs(), "rules", &format!("{head}{}", rules.concat()));
+
+    let never: Vec<String> = NEVER
+        .iter()
+        .map(|(name, why)| format!("| `{name}` | {why} |\n"))
+        .collect();
+    let head = "| name | what it is |\n|---|---|\n";
+    check_generated(&docs(), "never", &format!("{head}{}", never.concat()));
 }

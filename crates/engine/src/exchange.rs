@@ -5,21 +5,20 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use api_key_lb_core::conversation::Conversation;
 use api_key_lb_core::plan::{KeyId, Plan};
 use api_key_lb_core::verdict::{Elsewhere, Verdict};
-use api_key_lb_core::wire::body::RequestReader;
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::reply::Refusal;
-use api_key_lb_core::wire::{answer, credential, guard, headers, identity};
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRANSFER_ENCODING};
+use api_key_lb_core::wire::{answer, credential, guard, headers};
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{Method, Request};
 use hyper::body::Incoming;
 
 use crate::attempt::{Call, frame};
 use crate::error::SendError;
-use crate::gather::{Gathered, gather, need};
+use crate::gather::{Gathered, gather};
 use crate::outcome::{Answered, Outcomes};
+use crate::reading::{self, Reading};
 use crate::record::Record;
 use crate::replies::{self, Answer, own};
 use crate::upstream::Upstreams;
@@ -29,8 +28,6 @@ use crate::worker::Shared;
 /// the provider work.
 const FEW: usize = 3;
 
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-
 /// Serves one request. There is always an answer; what could not be done says why.
 pub(crate) async fn serve(
     shared: &Shared,
@@ -39,15 +36,14 @@ pub(crate) async fn serve(
 ) -> Result<Answer, Infallible> {
     let plan = shared.state.plan();
     let origin = guard::allowed_origin(&plan.guard, request.headers()).cloned();
-    let anthropic = request.headers().contains_key(ANTHROPIC_VERSION);
-    let endpoint = Endpoint::of(request.method(), request.uri().path(), anthropic);
+    let endpoint = reading::endpoint(request.method(), request.uri().path(), request.headers());
     // A preflight carries no credential, so it is answered before a client token is asked for.
     let mut answer = if origin.is_some() && replies::is_preflight(&request) {
         replies::preflight(&request)
     } else {
         match admit(&plan, &request) {
             Err(refusal) => replies::refuse(shared, &request, &refusal, endpoint.dialect),
-            Ok(()) if replies::is_control(&request) => replies::control(shared, &request),
+            Ok(()) if replies::is_control(&request) => replies::control(shared, request).await,
             Ok(()) => forward(shared, upstreams, &plan, endpoint, request).await,
         }
     };
@@ -102,7 +98,8 @@ async fn forward(
         head.method.clone(),
         head.uri.path(),
     );
-    let Some((pool, path)) = plan.route(head.uri.path()) else {
+    let path = head.uri.path();
+    let Some(reading) = Reading::of_head(&shared.state, plan, endpoint, path, &head.headers) else {
         let names = plan
             .named_pools
             .iter()
@@ -110,17 +107,13 @@ async fn forward(
             .collect();
         return own(record, &Refusal::UnknownPool(names), endpoint.dialect);
     };
-    let ladder = &plan.recognition.ladder;
-    let need = need(&shared.state, plan, pool, endpoint, &head.headers);
-    let reader = RequestReader::new(ladder.paths(), need);
+    let reader = reading.reader();
     let (mut body, facts) = match gather(body, &head.headers, reader, &plan.limits).await {
         Ok(gathered) => gathered,
         Err(refusal) => return own(record, &refusal, endpoint.dialect),
     };
-    let (mut identity, facts) = identity::recognise(ladder, &head.headers, facts);
-    if !endpoint.converses {
-        identity.conversation = Conversation::default();
-    }
+    let (identity, facts) = reading.recognise(&head.headers, facts);
+    let Reading { pool, path, .. } = reading;
     record.request(pool, &facts, &identity, body.length().unwrap_or(0));
     let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()

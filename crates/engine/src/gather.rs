@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_key_lb_core::plan::{Limits, Plan, Pool};
-use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
-use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
-use api_key_lb_core::wire::identity;
+use api_key_lb_core::plan::Limits;
+use api_key_lb_core::wire::body::{BodyFacts, RequestReader};
+use api_key_lb_core::wire::decoding::{Decoder, Decoding};
 use api_key_lb_core::wire::reply::Refusal;
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::body::{Frames, RequestBody, StreamBody};
-use crate::state::State;
+use crate::reading::declared_length;
 
 /// Silence within a client's body after which it is given up. Clients are on this machine or a
 /// near one, and send a prompt in milliseconds.
@@ -61,39 +59,66 @@ impl Gathered {
     }
 }
 
-/// What has to be read of a request, given its head: nothing that can be known without it.
-pub(crate) fn need(
-    state: &State,
-    plan: &Plan,
-    pool: &Pool,
-    endpoint: Endpoint,
-    headers: &HeaderMap,
-) -> Need {
-    let hint = identity::from_head(&plan.recognition.ladder, headers);
-    let chain = match &hint {
-        _ if !endpoint.converses => false,
-        None => true,
-        Some(hint) => {
-            // A length nobody has declared may be any.
-            let bytes = declared_length(headers).unwrap_or(u64::MAX);
-            let now = state.now();
-            let policy = state.policy();
-            policy.wants_messages(pool, hint.session, bytes, now)
+/// The next frame of a client's body; `None` at its end. Waiting for it is also what makes hyper
+/// answer `Expect: 100-continue`.
+pub(crate) async fn next_frame(body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Refusal> {
+    let next = tokio::time::timeout(CLIENT_BODY_IDLE, body.frame());
+    let frame = next.await.map_err(|_| Refusal::BodyTimeout)?;
+    frame.transpose().map_err(|_| Refusal::BodyBroken)
+}
+
+/// Reads a body in passing, decoded where it came compressed; what is forwarded is not touched.
+struct Watch<'t> {
+    reader: RequestReader<'t>,
+    /// `None` if its coding is not known.
+    decoder: Option<Decoder>,
+    /// Whether more of it would still tell anything.
+    wants_more: bool,
+    decoding: Decoding,
+}
+
+impl<'t> Watch<'t> {
+    fn new(headers: &HeaderMap, reader: RequestReader<'t>, bound: u64) -> Self {
+        let decoder = Decoder::new(headers, bound);
+        Self {
+            reader,
+            wants_more: decoder.is_some(),
+            decoder,
+            decoding: Decoding::Going,
         }
-    };
-    Need {
-        ids: !hint.is_some_and(|hint| hint.settled),
-        chain,
-        background: endpoint.dialect == Dialect::Responses,
+    }
+
+    fn feed(&mut self, frame: &[u8]) {
+        let (Some(decoder), true) = (&mut self.decoder, self.wants_more) else {
+            return;
+        };
+        let (reader, wants_more) = (&mut self.reader, &mut self.wants_more);
+        self.decoding = decoder.feed(frame, &mut |plain| {
+            *wants_more = *wants_more && reader.feed(plain);
+        });
+        self.wants_more &= self.decoding == Decoding::Going;
+    }
+
+    /// What the whole body said.
+    fn finish(self) -> BodyFacts {
+        match (self.decoder, self.decoding) {
+            (None, _) | (_, Decoding::Broken) => BodyFacts::default(),
+            // It unpacks to more than anybody would read.
+            (_, Decoding::TooLarge) => self.reader.so_far(),
+            _ => self.reader.finish(),
+        }
+    }
+
+    /// What has been read of a body that is not waited for.
+    fn so_far(self) -> BodyFacts {
+        match (self.decoder, self.decoding) {
+            (None, _) | (_, Decoding::Broken) => BodyFacts::default(),
+            _ => self.reader.so_far(),
+        }
     }
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Gathers `body` up to the replay limit while reading it. Waiting for it is also what makes
-/// hyper answer `Expect: 100-continue`.
+/// Gathers `body` up to the replay limit while reading it.
 pub(crate) async fn gather(
     mut body: Incoming,
     headers: &HeaderMap,
@@ -107,46 +132,36 @@ pub(crate) async fn gather(
     if body.is_end_stream() {
         return Ok((Gathered::Whole(Frames::default()), BodyFacts::default()));
     }
-    // A compressed body is forwarded as it came, and not read.
-    let mut reader = (!headers.contains_key(CONTENT_ENCODING)).then_some(reader);
+    let mut watch = Watch::new(headers, reader, limits.replay_bytes);
     let mut data: Vec<Bytes> = Vec::new();
     let mut trailers = None;
     let mut bytes = 0_u64;
-    loop {
-        let next = tokio::time::timeout(CLIENT_BODY_IDLE, body.frame());
-        let frame = match next.await.map_err(|_| Refusal::BodyTimeout)? {
-            None => break,
-            Some(frame) => frame.map_err(|_| Refusal::BodyBroken)?,
-        };
+    while let Some(frame) = next_frame(&mut body).await? {
         match frame.into_data() {
             Ok(piece) => {
                 bytes += piece.len() as u64;
                 if bytes > limits.body_bytes {
                     return Err(Refusal::BodyTooLarge(limits.body_bytes));
                 }
-                if let Some(reader) = &mut reader {
-                    reader.feed(&piece);
-                }
+                watch.feed(&piece);
                 data.push(piece);
                 if bytes > limits.replay_bytes {
-                    let facts = reader.map(RequestReader::so_far).unwrap_or_default();
                     let stream = StreamBody {
                         begun: data.into_iter(),
                         rest: body,
                         room: limits.body_bytes - bytes,
                         length: declared,
                     };
-                    return Ok((Gathered::Streaming(Some(Box::new(stream))), facts));
+                    return Ok((Gathered::Streaming(Some(Box::new(stream))), watch.so_far()));
                 }
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    let facts = reader.map(RequestReader::finish).unwrap_or_default();
     let frames = Frames {
         data: Arc::new(data),
         trailers,
         bytes,
     };
-    Ok((Gathered::Whole(frames), facts))
+    Ok((Gathered::Whole(frames), watch.finish()))
 }

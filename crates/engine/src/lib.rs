@@ -8,9 +8,11 @@ mod attempt;
 mod body;
 mod error;
 mod exchange;
+mod explain;
 mod facts;
 mod gather;
 mod outcome;
+mod reading;
 mod record;
 mod relay;
 mod replies;
@@ -29,6 +31,7 @@ use http::{HeaderMap, Method};
 use tokio::sync::watch;
 
 pub use error::EngineError;
+pub use explain::{Explained, Never};
 pub use facts::FactQueue;
 pub use state::State;
 
@@ -46,6 +49,8 @@ pub struct ControlRequest<'r> {
     pub query: Option<&'r str>,
     /// Its headers.
     pub headers: &'r HeaderMap,
+    /// Its body, if it is a POST to a path under `/_lb/`; others are not read.
+    pub body: &'r [u8],
 }
 
 /// What the engine is started with, besides its [`State`].

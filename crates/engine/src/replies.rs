@@ -4,20 +4,28 @@ use std::sync::Arc;
 
 use api_key_lb_core::fact::Ending;
 use api_key_lb_core::wire::dialect::Dialect;
-use api_key_lb_core::wire::reply::{Refusal, Reply};
+use api_key_lb_core::wire::reply::{ERROR_HEADER, Refusal, Reply};
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
-    HeaderValue, VARY,
+    CONTENT_TYPE, HeaderValue, VARY,
 };
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::ControlRequest;
 use crate::body::AnswerBody;
+use crate::gather::next_frame;
 use crate::record::Record;
 use crate::worker::Shared;
+
+/// Where our own paths are.
+const OWN_PATHS: &str = "/_lb/";
+/// Longest body that one of them takes, in bytes: a captured request of an agent, images included.
+const CONTROL_BODY_BYTES: usize = 32 << 20;
+/// What is said of a longer one.
+const TOO_LARGE: &str = r#"{"error": {"message": "the body is longer than 32 MiB, the most that this path takes", "type": "api_key_lb_error", "code": "body_too_large"}}"#;
 
 pub(crate) type Answer = Response<AnswerBody>;
 
@@ -52,17 +60,55 @@ fn answer(reply: Reply) -> Answer {
 pub(crate) fn is_control(request: &Request<Incoming>) -> bool {
     let path = request.uri().path();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    (reads && path == "/health") || path == "/_lb" || path.starts_with("/_lb/")
+    (reads && path == "/health") || path == "/_lb" || path.starts_with(OWN_PATHS)
 }
 
-/// Has one of our own paths answered.
-pub(crate) fn control(shared: &Shared, request: &Request<Incoming>) -> Answer {
+/// Has one of our own paths answered, once the body has been read, if it takes one.
+pub(crate) async fn control(shared: &Shared, request: Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let takes_body = head.method == Method::POST && head.uri.path().starts_with(OWN_PATHS);
+    let body = if takes_body {
+        match whole(body).await {
+            Ok(body) => body,
+            Err(Refusal::BodyTooLarge(_)) => return answer(too_large()),
+            Err(refusal) => return answer(refusal.reply(Dialect::OpenAi)),
+        }
+    } else {
+        Vec::new()
+    };
     answer((shared.control)(&ControlRequest {
-        method: request.method(),
-        path: request.uri().path(),
-        query: request.uri().query(),
-        headers: request.headers(),
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        headers: &head.headers,
+        body: &body,
     }))
+}
+
+async fn whole(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = next_frame(&mut body).await? {
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if bytes.len() + piece.len() > CONTROL_BODY_BYTES {
+            return Err(Refusal::BodyTooLarge(CONTROL_BODY_BYTES as u64));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// That a body for ourselves is too large. The refusal of a body to forward names a setting that
+/// would not help here.
+fn too_large() -> Reply {
+    let refusal = Refusal::BodyTooLarge(CONTROL_BODY_BYTES as u64);
+    Reply {
+        status: refusal.status(),
+        headers: vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
+        body: TOO_LARGE.to_owned(),
+    }
+    .with(ERROR_HEADER, HeaderValue::from_static(refusal.code()))
 }
 
 /// Whether a browser asks if it may ask.

@@ -7,6 +7,7 @@ mod setup;
 mod start;
 mod status;
 mod stop;
+mod why;
 
 use api_key_lb_control::config::NoteLevel;
 use api_key_lb_control::{Config, Flags};
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Start(args)) => start::run(&args, printer),
         Some(Command::Stop(args)) => stop::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
+        Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
         Some(Command::Completions { shell }) => completions::run(shell, printer),
     }

@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use api_key_lb_control::health::Health;
-use api_key_lb_control::runtime_file::{self, Instance};
+use api_key_lb_control::runtime_file::Instance;
 use api_key_lb_control::{Config, Environment};
 use api_key_lb_core::Secret;
 use api_key_lb_core::plan::Timing;
 
-use crate::admin::{STOP_PATH, TOKEN_HEADER};
+use crate::admin::STOP_PATH;
 use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::instance::{self, Resident};
-use crate::local_client::Call;
 use crate::printer::{self, Printer};
 
 use super::status::{STOP_PREDECESSOR, absence};
@@ -35,15 +34,7 @@ pub(super) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let port = contact.port;
     let address = instance::address(&contact.hosts, port);
     let token = contact.client_tokens.first();
-    let dir = runtime_file::state_dir(&env);
-    let noted = match dir.as_deref().map(|dir| Instance::read(dir, port)) {
-        Some(Ok(noted)) => noted,
-        Some(Err(error)) => {
-            printer.warn(error);
-            None
-        }
-        None => None,
-    };
+    let (noted, dir) = instance::noted(&env, port, printer);
     match instance::ask(address, token) {
         Resident::Ours(told) => {
             let (Some(noted), Some(dir)) = (noted, dir) else {
@@ -78,7 +69,7 @@ pub(super) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
     }
 }
 
-fn unknown(health: &Health, port: u16) -> String {
+pub(super) fn unknown(health: &Health, port: u16) -> String {
     let how = health.pid.map_or_else(
         || "end its process".to_owned(),
         |pid| format!("end its process with `kill {pid}`"),
@@ -109,23 +100,8 @@ fn stop(
     grace: Duration,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
-    let authorization = client_token.map(|token| format!("Bearer {}", token.expose()));
-    let mut headers = vec![(TOKEN_HEADER, noted.token.expose())];
-    headers.extend(
-        authorization
-            .iter()
-            .map(|value| ("authorization", value.as_str())),
-    );
-    let answer = Call {
-        to: address,
-        method: "POST",
-        path: STOP_PATH,
-        headers: &headers,
-        body: b"",
-        timeout: PATIENCE,
-    }
-    .send()
-    .context("cannot ask the proxy to stop")?;
+    let answer = instance::command(address, client_token, noted, STOP_PATH, b"", PATIENCE)
+        .context("cannot ask the proxy to stop")?;
     if answer.status != 202 {
         printer.error(format!(
             "the proxy refused to stop (status {}); end its process with `kill {}`",

@@ -181,7 +181,7 @@ fn help_is_no_failure() {
         output.is(0).says(&words);
         assert!(output.stderr.is_empty(), "{output:?}");
     }
-    for command in ["setup", "start", "stop", "status", "demo"] {
+    for command in ["setup", "start", "stop", "status", "why", "demo"] {
         home.run(&["help", command], &[]).is(0).says(&["Usage"]);
         home.run(&[command, "--help"], &[]).is(0).says(&["Usage"]);
     }

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use api_key_lb_mock::Mock;
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, MESSAGES, Proxy, RESPONSES, config, keys, last_key, mock, pair};
+use crate::support::{
+    CHAT, MESSAGES, Proxy, RESPONSES, captured, config, keys, last_key, mock, pair, pair_with,
+    spread,
+};
 
 /// Keys of the pools here. Enough that sessions which spread by chance do not all meet on one.
 const KEYS: usize = 4;
@@ -295,4 +298,177 @@ fn adding_a_key_moves_conversations_only_to_the_new_key() {
     for (before, after) in before.iter().zip(homes(&mock, &other)) {
         assert!(after == *before || after == more[0], "{before} to {after}");
     }
+}
+
+/// Captured sessions of agents, and the rule that names each.
+const CAPTURED: &[(&str, &str, &[&str])] = &[
+    (
+        "claude",
+        "header x-claude-code-session-id",
+        &["sub-01", "sub-02", "sub-03", "sub-04", "tool-03"],
+    ),
+    (
+        "codex",
+        "header session-id",
+        &["sub3-01", "sub3-02", "sub3-03", "sub3-04"],
+    ),
+    (
+        "opencode",
+        "header x-session-affinity",
+        &["chat-tool-01", "chat-tool-02", "chat-tool-03"],
+    ),
+    (
+        "opencode",
+        "header x-opencode-session",
+        &["zenid-tool-01", "zenid-tool-02"],
+    ),
+    ("pi", "header session_id", &["resp-tool-01", "resp-tool-02"]),
+    (
+        "openclaw",
+        "sessionId= in the first user message",
+        &["chat-tool-01", "chat-tool-02"],
+    ),
+    ("aider", "fingerprint", &["chat-01", "chat-02"]),
+    ("cline", "fingerprint", &["tool-01", "tool-02"]),
+    ("gemini", "fingerprint", &["tool-02", "tool-03"]),
+    ("hermes", "fingerprint", &["anth-tool-07", "anth-tool-08"]),
+    ("qwen", "fingerprint", &["sub-01", "sub-02", "sub-04"]),
+];
+
+#[test]
+fn the_requests_of_an_agents_session_stay_on_one_key_and_the_log_names_the_rule() {
+    let (_mock, proxy) = pair(KEYS);
+    for (client, rule, scenarios) in CAPTURED {
+        let mut first: Option<(String, String)> = None;
+        for scenario in *scenarios {
+            let reply = captured(&format!("{client}/{scenario}")).send(&proxy);
+            let key = reply.is(200).header("x-lb-key").unwrap().to_owned();
+            let line = proxy.last_logged();
+            let (_, told) = line
+                .split_once(" session ")
+                .unwrap_or_else(|| panic!("{line}"));
+            let (session, after) = told.split_once(' ').unwrap();
+            assert!(
+                after.starts_with(&format!("({rule})")),
+                "{client} {scenario}: {line}"
+            );
+            let this = (key, session.to_owned());
+            let affinity = if first.is_some() { "home" } else { "new" };
+            assert_eq!(
+                reply.header("x-lb-affinity"),
+                Some(affinity),
+                "{client} {scenario}"
+            );
+            assert_eq!(
+                &this,
+                first.get_or_insert(this.clone()),
+                "{client} {scenario}"
+            );
+        }
+    }
+    assert_eq!(proxy.health()["sessions"], CAPTURED.len());
+}
+
+#[test]
+fn a_persons_own_rules_come_before_all_others() {
+    let rules = json!([{"header": "x-my-chat"}, {"body": "metadata.chat.id"}]);
+    let (_mock, proxy) = pair_with(KEYS, json!({"session_rules": rules}));
+    let ask = |header: Option<&str>, in_body: &str, turn: usize| {
+        let other = format!("other-{turn}");
+        let mut headers = vec![
+            ("x-lb-session", other.as_str()),
+            ("x-session-id", other.as_str()),
+        ];
+        headers.extend(header.map(|value| ("x-my-chat", value)));
+        let body =
+            json!({"model": "m", "metadata": {"chat": {"id": in_body}}, "messages": said(turn)});
+        let reply = proxy.ask("POST", CHAT, &headers, body.to_string().as_bytes());
+        let key = reply.is(200).header("x-lb-key").unwrap().to_owned();
+        (key, proxy.last_logged())
+    };
+    let (home, _) = ask(Some("mine"), "a", 0);
+    for turn in 1..SESSIONS {
+        let (key, line) = ask(Some("mine"), &turn.to_string(), turn);
+        assert_eq!(key, home);
+        assert!(line.contains("(header x-my-chat)"), "{line}");
+    }
+    let (home, _) = ask(None, "chat-1", 0);
+    for turn in 1..SESSIONS {
+        let (key, line) = ask(None, "chat-1", turn);
+        assert_eq!(key, home);
+        assert!(line.contains("(body metadata.chat.id)"), "{line}");
+    }
+    assert_eq!(proxy.health()["sessions"], 2);
+}
+
+#[test]
+fn the_header_for_a_persons_own_scripts_wins_and_is_not_forwarded() {
+    let (mock, proxy) = pair(KEYS);
+    for turn in 0..SESSIONS {
+        let other = format!("other-{turn}");
+        let headers = [
+            ("X-LB-Session", "mine"),
+            ("x-claude-code-session-id", other.as_str()),
+        ];
+        key_of(
+            &mock,
+            &proxy,
+            CHAT,
+            &headers,
+            &json!({"messages": said(turn)}),
+        );
+    }
+    assert_eq!(proxy.health()["sessions"], 1);
+    for request in mock.requests() {
+        assert_eq!(request.header("x-lb-session"), None);
+        assert!(request.header("x-claude-code-session-id").is_some());
+    }
+}
+
+#[test]
+fn a_response_that_continues_another_goes_to_the_key_that_gave_it() {
+    let (_mock, proxy) = pair(KEYS);
+    for number in 0..SESSIONS {
+        let stream = number % 2 == 1;
+        let first = json!({"model": "m", "stream": stream, "input": format!("task {number}")});
+        let mut reply = proxy.post(RESPONSES, &first);
+        let home = reply.is(200).header("x-lb-key").unwrap().to_owned();
+        for turn in 0..3 {
+            let text = reply.text();
+            let (_, id) = text.split_once("\"id\":\"resp_").unwrap();
+            let id = format!("resp_{}", id.split('"').next().unwrap());
+            let next = json!({
+                "model": "m", "stream": stream, "previous_response_id": id,
+                "input": [{"type": "function_call_output", "call_id": "c", "output": "the same"}],
+            });
+            reply = proxy.post(RESPONSES, &next);
+            assert_eq!(
+                reply.is(200).header("x-lb-key"),
+                Some(&*home),
+                "{number}, turn {turn}"
+            );
+            assert_eq!(reply.header("x-lb-affinity"), Some("home"));
+            let line = proxy.last_logged();
+            assert!(line.contains("(body previous_response_id)"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_texts_of_an_index_are_no_sessions() {
+    let (mock, proxy) = pair(KEYS);
+    for number in 0..SESSIONS {
+        let inputs = [
+            json!(format!("text {number}")),
+            json!([{"role": "user", "content": number.to_string()}]),
+        ];
+        for input in inputs {
+            let body = json!({"model": "m", "input": input});
+            let reply = proxy.post("/v1/embeddings", &body);
+            assert_eq!(reply.header("x-lb-affinity"), Some("none"));
+        }
+    }
+    assert_eq!(proxy.health()["sessions"], 0);
+    let used = spread(&mock, KEYS);
+    assert!(used.iter().all(|count| *count == used[0]), "{used:?}");
 }

@@ -10,6 +10,7 @@
 #![allow(unreachable_pub, reason = "the modules are parts of one test binary")]
 
 mod commands;
+mod compressed;
 mod configuration;
 mod credentials;
 mod failover;
@@ -22,9 +23,12 @@ mod outgoing;
 mod regressions;
 mod routing;
 mod secrets;
+mod shared_ids;
 mod streams;
 mod support;
 mod targets;
 mod tls;
 mod transparency;
 mod transparency_answers;
+mod why;
+mod why_refusals;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 /// Deepest path that is read, in steps. Real ones have at most four.
 const MAX_STEPS: usize = 8;
+/// Longest key of a path, in bytes: the reader of bodies keeps no longer one.
+const MAX_KEY: usize = 64;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +35,9 @@ pub enum BadPath {
     /// More steps than are read.
     #[error("it has more than 8 steps")]
     TooDeep,
+    /// A key that is longer than those that are read.
+    #[error("a key in it is longer than 64 bytes")]
+    LongKey,
 }
 
 impl Path {
@@ -57,16 +62,13 @@ impl FromStr for Path {
                 rest = tail;
             } else if let Some(tail) = rest.strip_prefix("[\"") {
                 let (key, tail) = tail.split_once("\"]").ok_or(BadPath::Bracket)?;
-                steps.push(Step::Key(key.into()));
+                steps.push(key_step(key)?);
                 rest = tail;
             } else if rest.starts_with('[') {
                 return Err(BadPath::Bracket);
             } else {
                 let end = rest.find(['.', '[']).unwrap_or(rest.len());
-                if end == 0 {
-                    return Err(BadPath::NoKey);
-                }
-                steps.push(Step::Key(rest[..end].into()));
+                steps.push(key_step(&rest[..end])?);
                 rest = &rest[end..];
             }
             if steps.len() > MAX_STEPS {
@@ -82,12 +84,20 @@ impl FromStr for Path {
     }
 }
 
+fn key_step(key: &str) -> Result<Step, BadPath> {
+    match key.len() {
+        0 => Err(BadPath::NoKey),
+        1..=MAX_KEY => Ok(Step::Key(key.into())),
+        _ => Err(BadPath::LongKey),
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, step) in self.0.iter().enumerate() {
             match step {
                 Step::Element => f.write_str("[]")?,
-                Step::Key(key) if key.contains(['.', '[']) || key.is_empty() => {
+                Step::Key(key) if key.contains(['.', '[']) => {
                     write!(f, "[\"{key}\"]")?;
                 }
                 Step::Key(key) => {
@@ -131,8 +141,8 @@ impl PathTree {
     /// The top of every path.
     pub const ROOT: usize = 0;
 
-    /// Adds a path; one that is there already is there once.
-    pub fn add(&mut self, path: &Path) {
+    /// Adds a path, and says where it ends; one that is there already is there once.
+    pub fn add(&mut self, path: &Path) -> usize {
         let mut at = Self::ROOT;
         for step in path.steps() {
             at = self.child(at, step).unwrap_or_else(|| {
@@ -150,6 +160,7 @@ impl PathTree {
             });
         }
         self.nodes[at].ends = true;
+        at
     }
 
     fn child(&self, at: usize, step: &Step) -> Option<usize> {
@@ -241,6 +252,10 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Path>(), Err(why), "{text}");
         }
+        assert_eq!("[\"\"]".parse::<Path>(), Err(BadPath::NoKey));
+        let long = "k".repeat(MAX_KEY + 1);
+        assert_eq!(long.parse::<Path>(), Err(BadPath::LongKey));
+        assert!(long[1..].parse::<Path>().is_ok());
     }
 
     #[test]

@@ -82,7 +82,8 @@ impl Row {
     }
 
     #[expect(clippy::expect_used, reason = "a test parses every path of the table")]
-    pub(super) fn rule(&self) -> Rule {
+    /// The rule that it states.
+    pub fn rule(&self) -> Rule {
         let path = |text: &str| text.parse().expect("the paths of the table are valid");
         let place = match self.place {
             At::Header(name) => Place::Header(HeaderName::from_static(name)),
@@ -98,6 +99,7 @@ impl Row {
             family: self.family,
             place,
             reading: self.reading,
+            at: None,
             may_be_shared: self.may_be_shared,
         }
     }

@@ -5,6 +5,7 @@
 //! compacted history, or another conversation that merely begins alike.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -66,6 +67,24 @@ struct Owners {
     other: Option<Handle>,
 }
 
+/// Links are hashes already.
+#[derive(Debug, Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64(bytes);
+    }
+
+    fn write_u64(&mut self, link: u64) {
+        self.0 = link;
+    }
+}
+
 /// What a conversation was recognised as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
@@ -90,7 +109,7 @@ pub(super) struct Lineage {
     threads: LruCache<SessionId, Thread>,
     sessions: Vec<Option<SessionId>>,
     free: Vec<Handle>,
-    links: HashMap<u64, Owners>,
+    links: HashMap<u64, Owners, BuildHasherDefault<AsIs>>,
     most_links: usize,
     ttl: Duration,
 }
@@ -153,7 +172,7 @@ impl Lineage {
             threads,
             sessions: Vec::new(),
             free: Vec::new(),
-            links: HashMap::new(),
+            links: HashMap::default(),
             most_links: most
                 .get()
                 .saturating_mul(LINKS_PER_SESSION)

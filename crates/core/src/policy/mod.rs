@@ -7,6 +7,7 @@ mod recognition;
 mod rendezvous;
 mod sessions;
 mod shared_id;
+mod standing;
 
 use std::collections::HashMap;
 
@@ -22,6 +23,7 @@ use shared_id::SharedIds;
 
 pub use recognition::Session;
 pub use shared_id::{Split, SplitReason};
+pub use standing::{Shared, Standing};
 
 /// What the core knows of one key.
 #[derive(Debug, Default)]
@@ -214,6 +216,20 @@ impl Policy {
 
     /// Requests without a session take turns, by weight (smooth weighted round robin, as nginx).
     fn next_in_turn(&mut self, pool: &Pool, tried: &[KeyId], now: Moment) -> Option<usize> {
+        let candidates = self.candidates(pool, tried, now);
+        let chosen = self.whose_turn(pool, &candidates)?;
+        let mut total = 0;
+        for at in candidates {
+            let key = &pool.keys[at];
+            self.keys.entry(key.id).or_default().credit += i64::from(key.weight);
+            total += i64::from(key.weight);
+        }
+        self.keys.entry(pool.keys[chosen].id).or_default().credit -= total;
+        Some(chosen)
+    }
+
+    /// The keys that take turns: those that the provider refuses only if there are no others.
+    fn candidates(&self, pool: &Pool, tried: &[KeyId], now: Moment) -> Vec<usize> {
         let usable: Vec<usize> = (0..pool.keys.len())
             .filter(|at| self.may_try(&pool.keys[*at], tried, now))
             .collect();
@@ -222,21 +238,21 @@ impl Policy {
             .copied()
             .filter(|at| !self.refused(&pool.keys[*at], now))
             .collect();
-        let candidates = if fresh.is_empty() { usable } else { fresh };
-        let mut total = 0;
+        if fresh.is_empty() { usable } else { fresh }
+    }
+
+    /// Which of them is owed the most once each has been given its share; the first one of equals.
+    fn whose_turn(&self, pool: &Pool, candidates: &[usize]) -> Option<usize> {
         let mut best: Option<(i64, usize)> = None;
         for at in candidates {
-            let key = &pool.keys[at];
-            let state = self.keys.entry(key.id).or_default();
-            state.credit += i64::from(key.weight);
-            total += i64::from(key.weight);
-            if best.is_none_or(|(credit, _)| state.credit > credit) {
-                best = Some((state.credit, at));
+            let key = &pool.keys[*at];
+            let owed = self.keys.get(&key.id).map_or(0, |state| state.credit);
+            let credit = owed + i64::from(key.weight);
+            if best.is_none_or(|(most, _)| credit > most) {
+                best = Some((credit, *at));
             }
         }
-        let (_, at) = best?;
-        self.keys.entry(pool.keys[at].id).or_default().credit -= total;
-        Some(at)
+        best.map(|(_, at)| at)
     }
 
     fn may_try(&self, key: &Key, tried: &[KeyId], now: Moment) -> bool {

@@ -30,7 +30,7 @@ pub struct Session {
     /// The id that it is counted for, if that may be shared.
     pub(super) counted: Option<SessionId>,
     /// What shows right now that the id is shared.
-    split: Option<SplitReason>,
+    pub(super) split: Option<SplitReason>,
     /// Whether the request names an earlier answer, and so carries only what came after it.
     carries_on: bool,
 }
@@ -83,15 +83,16 @@ impl Policy {
         }
         session.counted = Some(id);
         let talk = &identity.conversation;
-        if talk.opener.is_none() || talk.links.is_empty() {
-            return session;
-        }
         if !self.shared_ids.is_split(id, now) {
             let hot = self.shared_ids.is_hot(id, talk.opener, now);
             if hot.is_none() || !self.home_is_near_limit(id, now) {
                 return session;
             }
             session.split = hot;
+        }
+        if talk.opener.is_none() || talk.links.is_empty() {
+            // Its messages were not read, since nobody knew yet that they would matter.
+            return session;
         }
         let (Found::Known(part) | Found::New(part)) = self
             .lineage

@@ -15,7 +15,7 @@ pub(super) struct Home {
     pub(super) account: AccountId,
     /// Whether it has ever answered this session: only then is anything warm there.
     pub(super) served: bool,
-    used: Moment,
+    pub(super) used: Moment,
 }
 
 /// The table. Order of use is order of expiry, so both bounds drop from the same end.

@@ -64,9 +64,14 @@ impl SharedIds {
 
     /// Whether the id is split already.
     pub(super) fn is_split(&self, id: SessionId, now: Moment) -> bool {
-        self.uses
-            .peek(&id)
-            .is_some_and(|known| known.split.is_some() && now.since(known.used) <= self.ttl)
+        self.why(id, now).is_some()
+    }
+
+    /// What showed that the id, which is split, is shared.
+    pub(super) fn why(&self, id: SessionId, now: Moment) -> Option<SplitReason> {
+        let known = self.uses.peek(&id)?;
+        let split = known.split.as_ref()?;
+        (now.since(known.used) <= self.ttl).then_some(split.why)
     }
 
     /// Whether one more request with this opener shows that the id is shared.

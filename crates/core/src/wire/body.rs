@@ -100,7 +100,7 @@ impl<'t> RequestReader<'t> {
 
     /// Takes the next frame. Whether more would still tell anything.
     pub fn feed(&mut self, frame: &[u8]) -> bool {
-        self.tokenizer.feed(frame, &mut self.seen) == Progress::Reading
+        self.tokenizer.feed(frame, &mut self.seen) == Progress::Reading && !self.seen.has_enough()
     }
 
     /// What the body said. A body that is not complete JSON said nothing, unless reading stopped
@@ -150,6 +150,9 @@ impl Seen<'_> {
 
     /// Forgets what an earlier value of the same key said.
     fn begin_zone(&mut self, key: &[u8]) {
+        if self.zone == Zone::System {
+            self.chain.system_ends();
+        }
         self.zone = match key {
             b"model" => Zone::Model,
             b"stream" => Zone::Stream,
@@ -164,7 +167,7 @@ impl Seen<'_> {
             Zone::Model => self.model = None,
             Zone::Stream => self.stream = false,
             Zone::Background => self.background = false,
-            Zone::Messages => self.chain.list_begins(key == b"contents"),
+            Zone::Messages => self.chain.list_begins(key),
             Zone::System => self.chain.system_begins(),
             Zone::Other => {}
         }
@@ -178,7 +181,7 @@ impl Seen<'_> {
                 true
             }
             (Zone::Messages, depth) if depth > 1 => self.chain.text_begins(),
-            // A string, an array of strings or of parts, Gemini's object with `parts`.
+            // A string, an array of parts, Gemini's object with `parts`.
             (Zone::System, 1) => {
                 self.chain.system_text_begins();
                 true
@@ -245,10 +248,11 @@ impl Visit for Seen<'_> {
         match self.zone {
             Zone::Messages | Zone::System => self.chain.text(piece, ends),
             Zone::Model if self.depth == 1 => {
-                if self.value.len() + piece.len() <= MAX_MODEL {
-                    self.value.extend_from_slice(piece);
-                }
-                if ends {
+                // One byte more than the bound tells that it is exceeded.
+                let room = MAX_MODEL + 1 - self.value.len();
+                let kept = &piece[..piece.len().min(room)];
+                self.value.extend_from_slice(kept);
+                if ends && self.value.len() <= MAX_MODEL {
                     self.model = unescape(&self.value)
                         .filter(|model| !model.is_empty())
                         .and_then(|model| String::from_utf8(model).ok());

@@ -10,38 +10,18 @@ pub(super) const VALUE: &[u8] = &[2];
 pub(super) const END: &[u8] = &[3];
 pub(super) const OPEN: &[u8] = &[4];
 pub(super) const CLOSE: &[u8] = &[5];
+pub(super) const OPEN_LIST: &[u8] = &[6];
+/// Ends a number or literal, so that `1` is not `"1"`.
+pub(super) const LITERAL: &[u8] = &[7];
 
-/// Keys of a message that say nothing about the prompt: ids and states that providers make up,
-/// thoughts that are left out of later turns, a client's own notes.
-const DROPPED_OF_MESSAGE: &[&[u8]] = &[
-    b"id",
-    b"status",
-    b"internal_chat_message_metadata_passthrough",
-    b"metadata",
-    b"custom_fields",
-    b"reasoning",
-    b"reasoning_content",
-    b"reasoning_details",
-];
-/// Keys of a part of a message that say nothing about the prompt.
-const DROPPED_OF_PART: &[&[u8]] = &[
-    b"thinking",
-    b"signature",
-    b"thought",
-    b"thoughtSignature",
-    b"thought_signature",
-];
 /// Dropped wherever it stands.
 const CACHE_CONTROL: &[u8] = b"cache_control";
-/// Types that say no more than that there is text, or nothing that counts.
-pub(super) const PLAIN_TYPES: &[&[u8]] = &[
-    b"message",
-    b"text",
-    b"input_text",
-    b"output_text",
-    b"thinking",
-    b"redacted_thinking",
-];
+/// Types that say no more than that there is text.
+pub(super) const PLAIN_TYPES: &[&[u8]] = &[b"message", b"text", b"input_text", b"output_text"];
+/// Types of parts that are thought, not prompt: nothing in them counts.
+pub(super) const THOUGHT_TYPES: &[&[u8]] = &[b"thinking", b"redacted_thinking"];
+/// What stands for an item that the provider keeps: its id is all that there is of it.
+pub(super) const REFERENCE: &[u8] = b"item_reference";
 
 /// What one open container inside the list is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,8 +58,24 @@ impl Field {
                 Self::Content
             }
             (Place::Part, b"text") => Self::Text,
-            (Place::Message, key) if DROPPED_OF_MESSAGE.contains(&key) => Self::Dropped,
-            (Place::Part, key) if DROPPED_OF_PART.contains(&key) => Self::Dropped,
+            // Ids and states that providers make up, thoughts that are left out of later turns, a
+            // client's own notes: they say nothing about the prompt.
+            (
+                Place::Message,
+                b"id"
+                | b"status"
+                | b"internal_chat_message_metadata_passthrough"
+                | b"metadata"
+                | b"custom_fields"
+                | b"reasoning"
+                | b"reasoning_content"
+                | b"reasoning_details",
+            )
+            | (
+                Place::Part,
+                b"thinking" | b"signature" | b"thought" | b"thoughtSignature"
+                | b"thought_signature",
+            ) => Self::Dropped,
             _ => Self::Other,
         }
     }
@@ -111,26 +107,36 @@ impl Role {
 }
 
 /// Short bytes kept for a comparison.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Word {
-    bytes: Vec<u8>,
-    too_long: bool,
+    bytes: [u8; MAX_WORD],
+    length: usize,
+}
+
+impl Default for Word {
+    fn default() -> Self {
+        Self {
+            bytes: [0; MAX_WORD],
+            length: 0,
+        }
+    }
 }
 
 impl Word {
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.too_long = false;
+        self.length = 0;
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) {
-        let room = MAX_WORD - self.bytes.len();
-        self.bytes
-            .extend_from_slice(&piece[..piece.len().min(room)]);
-        self.too_long |= piece.len() > room;
+        let end = self.length + piece.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(piece);
+        }
+        self.length = end;
     }
 
+    /// The word; empty if it is too long to be one that is known.
     pub(super) fn get(&self) -> &[u8] {
-        if self.too_long { b"" } else { &self.bytes }
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }

@@ -24,7 +24,7 @@ pub enum Captured {
 #[derive(Debug)]
 struct Found {
     place: usize,
-    /// Which element of the arrays on its way it stood in.
+    /// The number of the innermost element of an array that it stood in; 0 for none.
     element: u32,
     value: Captured,
 }
@@ -48,6 +48,8 @@ struct Level {
     container: Container,
     /// The container's place in the tree, if a path leads through it.
     place: Option<usize>,
+    /// The number of the innermost element of an array that it is or stands in; 0 for none.
+    element: u32,
 }
 
 /// Follows the paths of a tree through one document.
@@ -57,7 +59,8 @@ pub(super) struct Cursor<'t> {
     depth: usize,
     /// The place that the last key of the innermost object names.
     named: Option<usize>,
-    element: u32,
+    /// How many elements have begun that are containers: the number of the latest one.
+    elements: u32,
     /// The place of the string being caught.
     catching: Option<usize>,
     raw: Vec<u8>,
@@ -73,10 +76,11 @@ impl<'t> Cursor<'t> {
             levels: [Level {
                 container: Container::Object,
                 place: None,
+                element: 0,
             }; FOLLOWED],
             depth: 0,
             named: None,
-            element: 0,
+            elements: 0,
             catching: None,
             raw: Vec::new(),
             long: None,
@@ -88,12 +92,18 @@ impl<'t> Cursor<'t> {
         self.found
     }
 
+    /// The innermost open container.
+    fn innermost(&self) -> Option<Level> {
+        let at = self.depth.checked_sub(1)?;
+        self.levels.get(at).copied()
+    }
+
     /// The place of the value that comes next.
     fn next_place(&self) -> Option<usize> {
-        let Some(at) = self.depth.checked_sub(1) else {
+        if self.depth == 0 {
             return Some(PathTree::ROOT);
-        };
-        let level = self.levels.get(at)?;
+        }
+        let level = self.innermost()?;
         match level.container {
             Container::Object => self.named,
             Container::Array => self.tree.under_element(level.place?),
@@ -102,15 +112,20 @@ impl<'t> Cursor<'t> {
 
     pub(super) fn open(&mut self, container: Container) {
         let place = self.next_place();
-        if self.depth > 0
-            && let Some(parent) = self.levels.get(self.depth - 1)
-            && parent.container == Container::Array
-            && place.is_some()
-        {
-            self.element += 1;
+        let mut element = 0;
+        if let Some(parent) = self.innermost() {
+            element = parent.element;
+            if parent.container == Container::Array && place.is_some() {
+                self.elements += 1;
+                element = self.elements;
+            }
         }
         if let Some(level) = self.levels.get_mut(self.depth) {
-            *level = Level { container, place };
+            *level = Level {
+                container,
+                place,
+                element,
+            };
         }
         self.depth += 1;
         self.named = None;
@@ -122,23 +137,25 @@ impl<'t> Cursor<'t> {
     }
 
     pub(super) fn key(&mut self, key: &[u8]) {
-        let level = self.depth.checked_sub(1).and_then(|at| self.levels.get(at));
-        self.named = level
-            .and_then(|level| level.place)
-            .and_then(|place| self.tree.under_key(place, key));
-        if let Some(named) = self.named {
-            self.forget(named);
+        self.named = None;
+        if let Some(level) = self.innermost()
+            && let Some(place) = level.place
+        {
+            self.named = self.tree.under_key(place, key);
+            if let Some(named) = self.named {
+                self.forget(named, level.element);
+            }
         }
     }
 
     /// A second value of a key replaces the first one with all that was in it, as in every common
-    /// parser; what stood in an earlier element of an array is something else.
-    fn forget(&mut self, named: usize) {
-        let repeats = self.tree.repeats(named);
-        let element = self.element;
-        self.found.0.retain(|found| {
-            !self.tree.is_within(found.place, named) || (repeats && found.element != element)
-        });
+    /// parser; what stood in an earlier element of an array is something else. `element` is the
+    /// one that holds the key; those within it have higher numbers.
+    fn forget(&mut self, named: usize, element: u32) {
+        let tree = self.tree;
+        self.found
+            .0
+            .retain(|found| found.element < element || !tree.is_within(found.place, named));
     }
 
     /// A string begins; whether it is caught.
@@ -177,9 +194,12 @@ impl<'t> Cursor<'t> {
         if let Some(value) = value {
             self.found.0.push(Found {
                 place,
-                element: self.element,
+                element: self.innermost().map_or(0, |level| level.element),
                 value,
             });
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,11 @@
 
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
-use super::canonical::{CLOSE, END, Field, KEY, OPEN, PLAIN_TYPES, Place, Role, VALUE, Word};
+use super::canonical::{
+    CLOSE, END, Field, KEY, LITERAL, OPEN, OPEN_LIST, PLAIN_TYPES, Place, REFERENCE, Role,
+    THOUGHT_TYPES, VALUE, Word,
+};
+use super::digest::Digest;
 use super::json::Container;
 use super::mark::Marks;
 use crate::conversation::{Conversation, MAX_LINKS};
@@ -44,9 +48,11 @@ struct Message {
     role: Role,
     /// An item of the responses API that is thought, not prompt.
     is_thought: bool,
-    /// A call of a tool: what a model wrote, though no role says so.
-    is_call: bool,
-    hash: Xxh3Default,
+    /// What a model wrote, though no role says so: a call of a tool, an item the provider keeps.
+    is_reply: bool,
+    /// Stands for an item that the provider keeps.
+    is_reference: bool,
+    hash: Digest,
     has_content: bool,
     /// The beginning of its text, for a system prompt.
     head: Vec<u8>,
@@ -60,13 +66,21 @@ pub(super) struct ChainReader {
     whole: bool,
     /// Whether ids in the prompt are looked for.
     marks: Option<Marks>,
+    /// The head of the system prompt beside the list …
     system: Vec<u8>,
+    /// … and whether all of it has been read.
+    has_system: bool,
+    /// The head of the system messages before the first user message.
+    leading: Vec<u8>,
     part: Vec<u8>,
     first_user: Option<u64>,
     has_reply: bool,
     role_may_be_missing: bool,
+    system_may_follow: bool,
     message: Message,
     places: [Place; TRACKED],
+    /// One bit per depth: whether a key of the container there counted.
+    keyed: u16,
     depth: usize,
     /// The depth of the container that is passed over.
     skipping: Option<usize>,
@@ -90,13 +104,16 @@ impl ChainReader {
         }
     }
 
-    /// Whether the opener is known.
+    /// Whether the opener is known: the first user message, and the system prompt, which Claude
+    /// Code, pi and Gemini CLI send after the messages.
     pub(super) const fn has_opener(&self) -> bool {
-        self.first_user.is_some()
+        let leads = !self.leading.is_empty() && !self.system_may_follow;
+        self.first_user.is_some() && (self.has_system || leads)
     }
 
     /// The conversation, and the id that was written into the prompt, if any.
     pub(super) fn finish(mut self) -> (Conversation, Option<(Mark, Vec<u8>)>) {
+        add_to_system(&mut self.system, &self.leading);
         self.conversation.system = xxh3_64(&self.system);
         if let Some(user) = self.first_user {
             let mut hash = Xxh3Default::new();
@@ -111,16 +128,22 @@ impl ChainReader {
         (self.conversation, mark)
     }
 
-    /// A list of messages begins, or stands there as a value of another kind: it replaces one that
-    /// came before.
-    pub(super) fn list_begins(&mut self, role_may_be_missing: bool) {
+    /// A list of messages begins under that key, or stands there as a value of another kind: it
+    /// replaces one that came before.
+    pub(super) fn list_begins(&mut self, key: &[u8]) {
         self.conversation.links.clear();
         self.conversation.before_reply = 0;
         self.conversation.last_reply = 0;
         self.first_user = None;
         self.has_reply = false;
         self.link = 0;
-        self.role_may_be_missing = role_may_be_missing;
+        self.leading.clear();
+        self.role_may_be_missing = key == b"contents";
+        // `instructions` and developer messages go together.
+        self.system_may_follow = key == b"input";
+        if let Some(marks) = &mut self.marks {
+            marks.list_begins();
+        }
         self.depth = 0;
         self.skipping = None;
         self.field = Field::Other;
@@ -130,6 +153,15 @@ impl ChainReader {
     /// A system prompt beside the list begins: it replaces one that came before.
     pub(super) fn system_begins(&mut self) {
         self.system.clear();
+        self.has_system = false;
+        if let Some(marks) = &mut self.marks {
+            marks.system_begins();
+        }
+    }
+
+    /// That system prompt has ended.
+    pub(super) const fn system_ends(&mut self) {
+        self.has_system = true;
     }
 
     /// A string of the system prompt begins.
@@ -152,7 +184,8 @@ impl ChainReader {
     fn message_begins(&mut self) {
         self.message.role = Role::Missing;
         self.message.is_thought = false;
-        self.message.is_call = false;
+        self.message.is_reply = false;
+        self.message.is_reference = false;
         self.message.hash.reset();
         self.message.has_content = false;
         self.message.head.clear();
@@ -176,19 +209,18 @@ impl ChainReader {
         // Agents put reminders with the system role in the middle of a conversation; what comes
         // before the first user message is the system prompt.
         if message.role == Role::System && opens {
-            let head = std::mem::take(&mut self.message.head);
-            self.add_to_system(&head);
-            self.message.head = head;
+            add_to_system(&mut self.leading, &message.head);
             return;
         }
         if message.is_thought || !(self.whole || opens) {
             return;
         }
-        let digest = message.hash.digest();
+        let digest = self.message.hash.digest();
+        let message = &self.message;
         if by_user && opens && message.has_content {
             self.first_user = Some(digest);
         }
-        if message.role == Role::Model || message.is_call {
+        if self.whole && (message.role == Role::Model || message.is_reply) {
             if !self.has_reply {
                 self.has_reply = true;
                 self.conversation.before_reply = self.conversation.links.len();
@@ -203,15 +235,6 @@ impl ChainReader {
             self.link = xxh3_64(&bytes);
             self.conversation.links.push(self.link);
         }
-    }
-
-    /// Adds the beginning of one part of the system prompt.
-    fn add_to_system(&mut self, part: &[u8]) {
-        if part.starts_with(BILLING_PREFIX) {
-            return;
-        }
-        let room = SYSTEM_HEAD - self.system.len();
-        self.system.extend_from_slice(&part[..part.len().min(room)]);
     }
 
     /// What the innermost container is.
@@ -259,10 +282,14 @@ impl ChainReader {
         if parent == Place::Message && self.field == Field::Content {
             self.has_key = false;
         }
-        self.hash_key();
+        self.hash_key(self.depth - 1);
         if place == Place::Opaque {
-            self.hash(OPEN);
+            self.hash(match container {
+                Container::Object => OPEN,
+                Container::Array => OPEN_LIST,
+            });
         }
+        self.keyed &= !bit(self.depth);
         if let Some(slot) = self.places.get_mut(self.depth - 1) {
             *slot = place;
         }
@@ -278,6 +305,8 @@ impl ChainReader {
             None => match self.place() {
                 Place::Message => self.message_ends(),
                 Place::Opaque => self.hash(CLOSE),
+                // What is more than text ends, or the text after it would be a part of it.
+                Place::Part if self.keyed & bit(self.depth) != 0 => self.hash(CLOSE),
                 Place::Content | Place::Part => {}
             },
         }
@@ -290,7 +319,10 @@ impl ChainReader {
         if self.skipping.is_some() {
             return;
         }
-        self.field = Field::of(self.place(), key);
+        self.field = match self.place() {
+            Place::Message if self.message.is_reference && key == b"id" => Field::Other,
+            place => Field::of(place, key),
+        };
         self.key.clear();
         self.key.push(key);
         self.has_key = true;
@@ -300,9 +332,10 @@ impl ChainReader {
         self.message.hash.update(bytes);
     }
 
-    /// The value of the waiting key counts.
-    fn hash_key(&mut self) {
+    /// The value of the waiting key, of the object at `depth`, counts.
+    fn hash_key(&mut self, depth: usize) {
         if std::mem::take(&mut self.has_key) {
+            self.keyed |= bit(depth);
             self.message.has_content = true;
             self.message.hash.update(KEY);
             self.message.hash.update(self.key.get());
@@ -339,11 +372,11 @@ impl ChainReader {
                 self.direct_text_begins();
             }
             (Place::Part, Field::Content) => {
-                self.hash_key();
+                self.hash_key(self.depth);
                 self.direct_text_begins();
             }
             _ => {
-                self.hash_key();
+                self.hash_key(self.depth);
                 self.sink = Sink::Value;
             }
         }
@@ -373,9 +406,7 @@ impl ChainReader {
                     marks.system_text(piece);
                 }
                 if ends {
-                    let part = std::mem::take(&mut self.part);
-                    self.add_to_system(&part);
-                    self.part = part;
+                    add_to_system(&mut self.system, &self.part);
                 }
             }
         }
@@ -408,12 +439,14 @@ impl ChainReader {
                 self.message.role = Role::of(role);
             }
             (_, kind) if PLAIN_TYPES.contains(&kind) => {}
+            (_, kind) if THOUGHT_TYPES.contains(&kind) => self.skipping = Some(self.depth),
             (_, kind) => {
                 if self.place() == Place::Message {
                     self.message.is_thought = kind == b"reasoning";
-                    self.message.is_call = kind.ends_with(b"_call");
+                    self.message.is_reference = kind == REFERENCE;
+                    self.message.is_reply = kind.ends_with(b"_call") || kind == REFERENCE;
                 }
-                self.hash_key();
+                self.hash_key(self.depth);
                 self.message.hash.update(kind);
                 self.message.hash.update(END);
             }
@@ -432,8 +465,25 @@ impl ChainReader {
             self.has_key = false;
             return;
         }
-        self.hash_key();
+        self.hash_key(self.depth);
         self.message.hash.update(raw);
-        self.message.hash.update(END);
+        self.message.hash.update(LITERAL);
     }
 }
+
+/// Adds the beginning of one part of the system prompt.
+fn add_to_system(system: &mut Vec<u8>, part: &[u8]) {
+    if part.starts_with(BILLING_PREFIX) {
+        return;
+    }
+    let room = SYSTEM_HEAD - system.len();
+    system.extend_from_slice(&part[..part.len().min(room)]);
+}
+
+/// The bit of a depth; deeper containers than are told apart have none.
+const fn bit(depth: usize) -> u16 {
+    if depth <= TRACKED { 1 << depth } else { 0 }
+}
+
+#[cfg(test)]
+mod tests;

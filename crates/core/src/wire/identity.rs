@@ -32,23 +32,10 @@ pub fn recognise(
     };
     let mut raw: Option<Vec<u8>> = None;
     for rule in ladder.rules() {
-        match &rule.place {
-            Place::AnswerInBody(path) => {
-                let place = ladder.paths().place_of(path);
-                if let Some(Captured::Whole(value)) = place.and_then(|at| facts.captures.at(at)) {
-                    let answer = AnswerId::of(value);
-                    identity.answers.push((answer, rule.name.clone()));
-                }
-                continue;
-            }
-            Place::AnswerInHeader(name) => {
-                if let Some(value) = headers.get(name) {
-                    let answer = AnswerId::of(value.as_bytes());
-                    identity.answers.push((answer, rule.name.clone()));
-                }
-                continue;
-            }
-            _ => {}
+        if let Some(value) = earlier_answer(rule, ladder, headers, &facts) {
+            let answer = AnswerId::of(value);
+            identity.answers.push((answer, rule.name.clone()));
+            continue;
         }
         let Some(value) = value_of(rule, ladder, headers, &facts) else {
             continue;
@@ -67,6 +54,37 @@ pub fn recognise(
         own != Some(*parent)
     });
     (identity, facts)
+}
+
+/// What one rule finds in a request, for explaining.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The rule.
+    pub rule: Rule,
+    /// The id, as the client sent it; `None` if it is too long to be kept.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What every rule finds, whichever of them decides.
+pub fn everything(ladder: &Ladder, headers: &HeaderMap, facts: &BodyFacts) -> Vec<Found> {
+    let is_long = |rule: &Rule| {
+        let place = match &rule.place {
+            Place::Body(path) => ladder.paths().place_of(path),
+            _ => None,
+        };
+        let captured = place.and_then(|at| facts.captures.at(at));
+        matches!(captured, Some(Captured::Hashed(_)))
+    };
+    let found = |rule: &Rule| {
+        let value = earlier_answer(rule, ladder, headers, facts)
+            .map(<[u8]>::to_vec)
+            .or_else(|| value_of(rule, ladder, headers, facts))?;
+        Some(Found {
+            value: (!is_long(rule)).then_some(value),
+            rule: rule.clone(),
+        })
+    };
+    ladder.rules().iter().filter_map(found).collect()
 }
 
 /// What the head alone says.
@@ -93,6 +111,23 @@ pub fn from_head(ladder: &Ladder, headers: &HeaderMap) -> Option<Hint> {
         }
     }
     None
+}
+
+/// What names an earlier answer, if `rule` looks for that.
+fn earlier_answer<'r>(
+    rule: &Rule,
+    ladder: &Ladder,
+    headers: &'r HeaderMap,
+    facts: &'r BodyFacts,
+) -> Option<&'r [u8]> {
+    match &rule.place {
+        Place::AnswerInBody(path) => match facts.captures.at(ladder.paths().place_of(path)?)? {
+            Captured::Whole(value) => Some(value),
+            Captured::Hashed(_) => None,
+        },
+        Place::AnswerInHeader(name) => Some(headers.get(name)?.as_bytes()),
+        _ => None,
+    }
 }
 
 /// The id that `rule` finds.
@@ -164,7 +199,8 @@ fn claude_session(value: &[u8]) -> Option<Vec<u8>> {
         }
         let user: User<'_> = serde_json::from_slice(value).ok()?;
         let id = user.session_id.trim().as_bytes();
-        return (!id.is_empty()).then(|| id.to_vec());
+        let is_id = !id.is_empty() && !id.iter().any(u8::is_ascii_control);
+        return is_id.then(|| id.to_vec());
     }
     let at = memchr::memmem::rfind(value, CLAUDE_SESSION)?;
     let id = &value[at + CLAUDE_SESSION.len()..];

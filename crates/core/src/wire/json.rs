@@ -2,9 +2,10 @@
 //! nobody wants, nothing recurses, and no input can make it fail harder than "malformed".
 //!
 //! A body arrives as frames and is never made contiguous, so no parser that wants a slice fits.
-//! Strings are skipped by searching for the closing quote and counting the backslashes before it,
-//! which is 2.8 times faster than stopping at each escape. UTF-8 inside strings is not validated:
+//! Strings are skipped 64 bytes at a time, see `quote.rs`. UTF-8 inside strings is not validated:
 //! the upstream does that, and it would cost more than everything else here.
+
+use super::quote;
 
 /// Deepest nesting that is followed; deeper input counts as malformed. Real bodies (tool schemas)
 /// stay below 40; serde_json stops at 128 as well.
@@ -12,6 +13,8 @@ pub const MAX_DEPTH: usize = 128;
 /// Longest object key that is reported, in bytes; no key that matters is longer. A longer one
 /// comes as an empty key.
 const MAX_KEY: usize = 64;
+/// The same as written, where each byte may be an escape of six.
+const MAX_RAW_KEY: usize = 6 * MAX_KEY;
 /// Longest number or literal kept, in bytes; a longer one is reported cut.
 const MAX_SCALAR: usize = 40;
 
@@ -93,7 +96,7 @@ pub struct Tokenizer {
     /// One bit per open container, innermost lowest: 1 for an object.
     objects: u128,
     depth: usize,
-    /// Whether an odd number of backslashes ended the last chunk inside a string.
+    /// Whether the first byte of the next chunk is escaped, inside a string.
     escaping: bool,
     held: Vec<u8>,
     /// Whether `held` lost bytes to its bound.
@@ -177,10 +180,7 @@ impl Tokenizer {
             (State::Value | State::FirstElement, b'{') => self.open(Container::Object, visit),
             (State::Value | State::FirstElement, b'[') => self.open(Container::Array, visit),
             (State::Value | State::FirstElement, b'"') => {
-                self.escaping = false;
-                self.state = State::InText {
-                    wanted: visit.text_begins(),
-                };
+                self.text_begins(visit);
             }
             (State::Value | State::FirstElement, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
                 self.hold_nothing();
@@ -188,9 +188,7 @@ impl Tokenizer {
                 return at;
             }
             (State::FirstKey | State::Key, b'"') => {
-                self.hold_nothing();
-                self.escaping = false;
-                self.state = State::InKey;
+                self.key_begins();
             }
             (State::Colon, b':') => self.state = State::Value,
             (State::AfterValue, b',') => {
@@ -246,49 +244,63 @@ impl Tokenizer {
     }
 
     /// Where the string that `chunk[at..]` continues ends: the index of its closing quote.
-    /// Keeps track of a backslash at the very end of the chunk.
     fn closing_quote(&mut self, chunk: &[u8], at: usize) -> Option<usize> {
-        let mut from = at;
-        // A backslash at the end of the last chunk takes the first byte of this one with it.
-        if std::mem::take(&mut self.escaping) {
-            from += 1;
-        }
-        let start = from;
-        while let Some(found) = chunk
-            .get(from..)
-            .and_then(|rest| memchr::memchr(b'"', rest))
-        {
-            let quote = from + found;
-            if !ends_in_odd_backslashes(&chunk[start..quote]) {
-                return Some(quote);
-            }
-            from = quote + 1;
-        }
-        self.escaping = chunk.get(start..).is_some_and(ends_in_odd_backslashes);
-        None
+        quote::closing(&chunk[at..], &mut self.escaping).map(|found| at + found)
     }
 
     fn key_bytes(&mut self, chunk: &[u8], at: usize, visit: &mut impl Visit) -> usize {
+        let rest = &chunk[at..];
+        if self.held.is_empty()
+            && !self.escaping
+            && let Some(length) = quote::plain_key(rest, MAX_KEY)
+        {
+            visit.key(&rest[..length]);
+            return self.key_ended(chunk, at + length + 1, visit);
+        }
         let quote = self.closing_quote(chunk, at);
         let end = quote.unwrap_or(chunk.len());
-        let piece = &chunk[at..end];
+        self.hold(&chunk[at..end], MAX_RAW_KEY);
         if quote.is_none() {
-            self.hold(piece, MAX_KEY);
             return end;
         }
-        self.state = State::Colon;
-        if self.held.is_empty() && !piece.contains(&b'\\') {
-            visit.key(if piece.len() <= MAX_KEY { piece } else { b"" });
+        let key = if self.overflowed {
+            None
         } else {
-            self.hold(piece, MAX_KEY);
-            let key = if self.overflowed {
-                None
-            } else {
-                unescape(&self.held)
-            };
-            visit.key(key.as_deref().unwrap_or_default());
+            unescape(&self.held).filter(|key| key.len() <= MAX_KEY)
+        };
+        visit.key(key.as_deref().unwrap_or_default());
+        self.key_ended(chunk, end + 1, visit)
+    }
+
+    /// After a key comes a colon, mostly at once, and mostly a string after it.
+    fn key_ended(&mut self, chunk: &[u8], at: usize, visit: &mut impl Visit) -> usize {
+        match chunk.get(at..) {
+            Some([b':', b'"', ..]) => {
+                self.text_begins(visit);
+                at + 2
+            }
+            Some([b':', ..]) => {
+                self.state = State::Value;
+                at + 1
+            }
+            _ => {
+                self.state = State::Colon;
+                at
+            }
         }
-        end + 1
+    }
+
+    fn text_begins(&mut self, visit: &mut impl Visit) {
+        self.escaping = false;
+        self.state = State::InText {
+            wanted: visit.text_begins(),
+        };
+    }
+
+    fn key_begins(&mut self) {
+        self.hold_nothing();
+        self.escaping = false;
+        self.state = State::InKey;
     }
 
     fn text_bytes(
@@ -303,11 +315,19 @@ impl Tokenizer {
         if wanted && (quote.is_some() || end > at) {
             visit.text(&chunk[at..end], quote.is_some());
         }
-        if quote.is_some() {
-            self.value_ended();
-            return end + 1;
+        if quote.is_none() {
+            return end;
         }
-        end
+        self.value_ended();
+        // Mostly the next key follows at once.
+        if self.depth > 0
+            && self.in_object()
+            && let Some([b',', b'"', ..]) = chunk.get(end + 1..)
+        {
+            self.key_begins();
+            return end + 3;
+        }
+        end + 1
     }
 
     fn scalar_bytes(&mut self, chunk: &[u8], at: usize, visit: &mut impl Visit) -> usize {
@@ -342,10 +362,6 @@ impl Tokenizer {
         self.held.extend_from_slice(&piece[..piece.len().min(room)]);
         self.overflowed |= piece.len() > room;
     }
-}
-
-fn ends_in_odd_backslashes(text: &[u8]) -> bool {
-    text.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 /// Whether `raw` is `true`, `false`, `null` or a number by the JSON grammar.

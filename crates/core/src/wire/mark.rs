@@ -135,6 +135,18 @@ impl Default for Marks {
 }
 
 impl Marks {
+    /// A list of messages begins: it replaces one that came before.
+    pub(super) fn list_begins(&mut self) {
+        self.message_begins();
+        self.openclaw = None;
+        self.hermes = None;
+    }
+
+    /// A system prompt beside the list begins: it replaces one that came before.
+    pub(super) fn system_begins(&mut self) {
+        self.in_system.take();
+    }
+
     /// A message begins; what was found in one before it that did not count is forgotten.
     pub(super) fn message_begins(&mut self) {
         for finder in &mut self.in_message {

@@ -111,9 +111,11 @@ impl AnswerReader {
 
     fn feed_line(&mut self, mut piece: &[u8]) {
         if let Line::Field(matched) = self.line {
-            // `\r` before the line end; alone on a line it makes an empty one.
-            if matched == 0 && piece == b"\r" {
-                return;
+            // `\r` ends a line too; before `\n` it makes an empty one.
+            while matched == 0
+                && let Some(rest) = piece.strip_prefix(b"\r")
+            {
+                piece = rest;
             }
             let wanted = &DATA[matched..];
             let length = piece.len().min(wanted.len());
@@ -191,7 +193,9 @@ impl Seen {
             (Some(whole), _) => whole,
             // Anthropic states the three parts apart.
             (None, Some(input)) if self.cache_read.is_some() || self.cache_written.is_some() => {
-                input + self.cache_read.unwrap_or(0) + self.cache_written.unwrap_or(0)
+                let read = self.cache_read.unwrap_or(0);
+                let written = self.cache_written.unwrap_or(0);
+                input.saturating_add(read).saturating_add(written)
             }
             (None, Some(input)) => input,
             (None, None) => return None,

@@ -1,6 +1,12 @@
 //! A small world for captured requests: reads them as the proxy does and asks the policy.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code outside of tests functions; each test uses a part of it"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -227,12 +233,16 @@ impl World {
     }
 }
 
-/// Compares the part of a document between two marks with what it should be; writes it when
-/// `UPDATE_DOCS` is set.
-pub(crate) fn check_generated(path: &Path, begin: &str, end: &str, wanted: &str) {
+/// Compares the part of a document between the marks of `name` with what it should be; writes it
+/// when `UPDATE_DOCS` is set.
+pub(crate) fn check_generated(path: &Path, name: &str, wanted: &str) {
+    let (begin, end) = (
+        format!("<!-- generated: {name} -->\n"),
+        format!("<!-- end of {name} -->\n"),
+    );
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let from = text.find(begin).expect("the mark of the beginning");
-    let to = from + text[from..].find(end).expect("the mark of the end") + end.len();
+    let from = text.find(&begin).expect("the mark of the beginning") + begin.len();
+    let to = from + text[from..].find(&end).expect("the mark of the end");
     if &text[from..to] == wanted {
         return;
     }

@@ -1,5 +1,6 @@
 //! What every topic needs: keys, mocks, bodies, waiting with a deadline.
 
+mod capture;
 mod client;
 mod program;
 mod proxy;
@@ -10,8 +11,9 @@ use std::time::{Duration, Instant};
 use api_key_lb_mock::{Account, Builder, Mock};
 use serde_json::{Value, json};
 
+pub use capture::{Captured, captured};
 pub use client::{Client, End, Reply};
-pub use program::{Home, set_mode};
+pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
 pub use upstream::{Connection, Upstream};
 

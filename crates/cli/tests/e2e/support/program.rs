@@ -1,6 +1,7 @@
 //! The program in a home of its own, run to its end within a deadline.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -122,7 +123,22 @@ impl Home {
     /// Runs it to its end.
     #[track_caller]
     pub fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Output {
-        let mut child = self.command(args, env).spawn().unwrap();
+        self.run_with(args, env, b"")
+    }
+
+    /// The same with something on its standard input.
+    #[track_caller]
+    pub fn run_with(&self, args: &[&str], env: &[(&str, &str)], input: &[u8]) -> Output {
+        let mut command = self.command(args, env);
+        if !input.is_empty() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().unwrap();
+        if let Some(mut stdin) = child.stdin.take() {
+            let input = input.to_vec();
+            // Whether it reads all of it is its own affair.
+            std::thread::spawn(move || stdin.write_all(&input));
+        }
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
         let code = wait(&mut child);

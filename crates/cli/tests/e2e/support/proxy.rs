@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -15,6 +16,8 @@ pub struct Proxy {
     pub home: Home,
     pub port: u16,
     child: Child,
+    /// How many requests have been sent that leave a line in the log.
+    asked: AtomicUsize,
     output: Arc<Mutex<String>>,
 }
 
@@ -46,6 +49,7 @@ impl Proxy {
             home: home.clone(),
             port: 0,
             child,
+            asked: AtomicUsize::new(0),
             output,
         };
         eventually("it says where it listens", || {
@@ -67,6 +71,30 @@ impl Proxy {
     pub fn output(&self) -> String {
         let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         output.clone()
+    }
+
+    /// The line of the log about the last request that [`Self::ask`] sent; the log is a little
+    /// late. Requests sent otherwise would be counted wrongly.
+    #[track_caller]
+    pub fn last_logged(&self) -> String {
+        let number = self.asked.load(Ordering::Acquire);
+        let mut lines = Vec::new();
+        eventually("the request is logged", || {
+            lines = self.log();
+            lines.len() >= number
+        });
+        lines.swap_remove(number - 1)
+    }
+
+    /// The lines about requests so far: they begin with a time.
+    fn log(&self) -> Vec<String> {
+        let output = self.output();
+        let is_logged = |line: &&str| line.starts_with(|first: char| first.is_ascii_digit());
+        output
+            .lines()
+            .filter(is_logged)
+            .map(str::to_owned)
+            .collect()
     }
 
     pub fn pid(&self) -> u32 {
@@ -96,7 +124,11 @@ impl Proxy {
     pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let mut client = self.client();
         client.send(method, target, headers, body);
-        client.read_for(method)
+        let reply = client.read_for(method);
+        if target != "/health" && !target.starts_with("/_lb") {
+            self.asked.fetch_add(1, Ordering::AcqRel);
+        }
+        reply
     }
 
     pub fn get(&self, target: &str) -> Reply {

@@ -205,6 +205,24 @@ fn an_id_with_many_requests_at_once_is_split_once_its_home_is_near_a_limit() {
 }
 
 #[test]
+fn an_id_is_split_even_if_the_request_that_shows_it_was_not_read_whole() {
+    let mut world = World::new(SplitSubAgents::Never);
+    let unread = |opener: u128| {
+        let mut identity = request(1, opener, true);
+        identity.conversation.links.clear();
+        identity
+    };
+    let home = world.serves(&unread(0), 0).key;
+    world.throttle(home, 0);
+    for opener in 1..40 {
+        assert_eq!(world.serves(&unread(opener), 2).session.part, Part::Whole);
+    }
+    assert_eq!(world.splits(2).len(), 1);
+    let read = world.serves(&request(1, 40, true), 2);
+    assert_eq!(read.session.part, Part::Conversation);
+}
+
+#[test]
 fn what_ran_before_is_not_running_now() {
     let mut world = World::new(SplitSubAgents::Never);
     let home = world.serves(&request(1, 0, true), 0).key;

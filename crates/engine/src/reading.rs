@@ -1,0 +1,91 @@
+//! Stop 3 of a request's way, around its body: where it goes, what has to be read of it, and which
+//! conversation it then says it belongs to.
+
+use api_key_lb_core::conversation::{Conversation, Identity};
+use api_key_lb_core::plan::{Plan, Pool};
+use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
+use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
+use api_key_lb_core::wire::identity;
+use http::header::{CONTENT_LENGTH, HeaderName};
+use http::{HeaderMap, Method};
+
+use crate::state::State;
+
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// What the head says of a request's endpoint.
+pub(crate) fn endpoint(method: &Method, path: &str, headers: &HeaderMap) -> Endpoint {
+    Endpoint::of(method, path, headers.contains_key(ANTHROPIC_VERSION))
+}
+
+/// How one request is read.
+pub(crate) struct Reading<'p> {
+    plan: &'p Plan,
+    /// The pool that serves it.
+    pub(crate) pool: &'p Pool,
+    /// The client's path, without the segment that chose the pool.
+    pub(crate) path: &'p str,
+    endpoint: Endpoint,
+    need: Need,
+}
+
+impl<'p> Reading<'p> {
+    /// For a request with this head; `None` if there is no pool for its path.
+    pub(crate) fn of_head(
+        state: &State,
+        plan: &'p Plan,
+        endpoint: Endpoint,
+        path: &'p str,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        let (pool, path) = plan.route(path)?;
+        Some(Self {
+            plan,
+            pool,
+            path,
+            endpoint,
+            need: need(state, plan, pool, endpoint, headers),
+        })
+    }
+
+    /// Reads its body.
+    pub(crate) fn reader(&self) -> RequestReader<'p> {
+        RequestReader::new(self.plan.recognition.ladder.paths(), self.need)
+    }
+
+    /// What the request says, once its body has been read.
+    pub(crate) fn recognise(&self, headers: &HeaderMap, facts: BodyFacts) -> (Identity, BodyFacts) {
+        let ladder = &self.plan.recognition.ladder;
+        let (mut identity, facts) = identity::recognise(ladder, headers, facts);
+        if !self.endpoint.converses {
+            identity.conversation = Conversation::default();
+        }
+        (identity, facts)
+    }
+}
+
+/// What has to be read of a request, given its head: nothing that can be known without it.
+fn need(state: &State, plan: &Plan, pool: &Pool, endpoint: Endpoint, headers: &HeaderMap) -> Need {
+    let hint = identity::from_head(&plan.recognition.ladder, headers);
+    let chain = match &hint {
+        _ if !endpoint.converses => false,
+        None => true,
+        Some(hint) => {
+            // A length nobody has declared may be any.
+            let bytes = declared_length(headers).unwrap_or(u64::MAX);
+            let now = state.now();
+            let policy = state.policy();
+            policy.wants_messages(pool, hint.session, bytes, now)
+        }
+    };
+    Need {
+        ids: !hint.is_some_and(|hint| hint.settled),
+        chain,
+        background: endpoint.dialect == Dialect::Responses,
+    }
+}
+
+/// The length of the body that the client has declared.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,35 @@
+//! The reader of answers: never panics and says the same however the answer is cut.
+
+use api_key_lb_core::conversation::AnswerId;
+use api_key_lb_core::fact::Usage;
+use api_key_lb_core::wire::usage::AnswerReader;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderValue};
+
+use super::cuts;
+
+const KINDS: [&str; 3] = ["application/json", "text/event-stream", "text/plain"];
+
+/// Checks one input: its first byte chooses the content type.
+pub fn answer(input: &[u8]) {
+    let [kind, body @ ..] = input else {
+        return;
+    };
+    let kind = KINDS[usize::from(*kind) % KINDS.len()];
+    let whole = said(kind, &[body]);
+    assert!(kind != "text/plain" || whole == (None, None));
+    for pieces in cuts(body) {
+        assert_eq!(said(kind, &pieces), whole, "{kind} {pieces:?}");
+    }
+}
+
+fn said(kind: &'static str, pieces: &[&[u8]]) -> (Option<Usage>, Option<AnswerId>) {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let mut reader = AnswerReader::new(&headers);
+    for piece in pieces {
+        reader.feed(piece);
+        let _ = reader.usage();
+    }
+    (reader.usage(), reader.answer_id())
+}
