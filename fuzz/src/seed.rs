@@ -83,7 +83,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[derive(Clone, Debug, TypeGenerator)]
 pub struct Growth {
     seed: u16,
-    #[generator(bolero::produce_with().len(0_usize..5))]
+    #[generator(bolero::produce::<Vec<Step>>().with().len(0_usize..5))]
     steps: Vec<Step>,
 }
 

@@ -1,7 +1,7 @@
 //! Climbs the ladder: which conversation a request says it belongs to.
 
 use http::header::USER_AGENT;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::body::BodyFacts;
@@ -30,14 +30,15 @@ pub fn recognise(
         conversation: std::mem::take(&mut facts.conversation),
         ..Identity::default()
     };
+    let head = Head::new(ladder, headers);
     let mut raw: Option<Vec<u8>> = None;
     for rule in ladder.rules() {
-        if let Some(value) = earlier_answer(rule, ladder, headers, &facts) {
+        if let Some(value) = earlier_answer(rule, &head, &facts) {
             let answer = AnswerId::of(value);
             identity.answers.push((answer, rule.name.clone()));
             continue;
         }
-        let Some(value) = value_of(rule, ladder, headers, &facts) else {
+        let Some(value) = value_of(rule, &head, &facts) else {
             continue;
         };
         identity.named = Some(Named {
@@ -56,6 +57,30 @@ pub fn recognise(
     (identity, facts)
 }
 
+/// A request's headers, and which of them rules look at.
+struct Head<'h> {
+    headers: &'h HeaderMap,
+    of_interest: Vec<&'h HeaderName>,
+}
+
+impl<'h> Head<'h> {
+    fn new(ladder: &Ladder, headers: &'h HeaderMap) -> Self {
+        let names = headers.keys();
+        Self {
+            headers,
+            of_interest: names.filter(|name| ladder.looks_at(name)).collect(),
+        }
+    }
+
+    fn get(&self, name: &HeaderName) -> Option<&'h [u8]> {
+        self.of_interest
+            .contains(&name)
+            .then(|| self.headers.get(name))
+            .flatten()
+            .map(HeaderValue::as_bytes)
+    }
+}
+
 /// What one rule finds in a request, for explaining.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -67,18 +92,15 @@ pub struct Found {
 
 /// What every rule finds, whichever of them decides.
 pub fn everything(ladder: &Ladder, headers: &HeaderMap, facts: &BodyFacts) -> Vec<Found> {
+    let head = Head::new(ladder, headers);
     let is_long = |rule: &Rule| {
-        let place = match &rule.place {
-            Place::Body(path) => ladder.paths().place_of(path),
-            _ => None,
-        };
-        let captured = place.and_then(|at| facts.captures.at(at));
+        let captured = rule.at.and_then(|at| facts.captures.at(at));
         matches!(captured, Some(Captured::Hashed(_)))
     };
     let found = |rule: &Rule| {
-        let value = earlier_answer(rule, ladder, headers, facts)
+        let value = earlier_answer(rule, &head, facts)
             .map(<[u8]>::to_vec)
-            .or_else(|| value_of(rule, ladder, headers, facts))?;
+            .or_else(|| value_of(rule, &head, facts))?;
         Some(Found {
             value: (!is_long(rule)).then_some(value),
             rule: rule.clone(),
@@ -99,13 +121,17 @@ pub struct Hint {
 
 /// What the headers say, before anything of the body is there.
 pub fn from_head(ladder: &Ladder, headers: &HeaderMap) -> Option<Hint> {
+    let head = Head::new(ladder, headers);
+    if head.of_interest.is_empty() {
+        return None;
+    }
     let mut settled = true;
     for rule in ladder.rules() {
         let Place::Header(name) = &rule.place else {
             settled = false;
             continue;
         };
-        if let Some(value) = header_value(rule, name, headers) {
+        if let Some(value) = header_value(rule, name, &head) {
             let session = session(rule, &value);
             return Some(Hint { session, settled });
         }
@@ -114,38 +140,28 @@ pub fn from_head(ladder: &Ladder, headers: &HeaderMap) -> Option<Hint> {
 }
 
 /// What names an earlier answer, if `rule` looks for that.
-fn earlier_answer<'r>(
-    rule: &Rule,
-    ladder: &Ladder,
-    headers: &'r HeaderMap,
-    facts: &'r BodyFacts,
-) -> Option<&'r [u8]> {
+fn earlier_answer<'r>(rule: &Rule, head: &Head<'r>, facts: &'r BodyFacts) -> Option<&'r [u8]> {
     match &rule.place {
-        Place::AnswerInBody(path) => match facts.captures.at(ladder.paths().place_of(path)?)? {
+        Place::AnswerInBody(_) => match facts.captures.at(rule.at?)? {
             Captured::Whole(value) => Some(value),
             Captured::Hashed(_) => None,
         },
-        Place::AnswerInHeader(name) => Some(headers.get(name)?.as_bytes()),
+        Place::AnswerInHeader(name) => head.get(name),
         _ => None,
     }
 }
 
 /// The id that `rule` finds.
-fn value_of(
-    rule: &Rule,
-    ladder: &Ladder,
-    headers: &HeaderMap,
-    facts: &BodyFacts,
-) -> Option<Vec<u8>> {
+fn value_of(rule: &Rule, head: &Head<'_>, facts: &BodyFacts) -> Option<Vec<u8>> {
     match &rule.place {
-        Place::Header(name) => header_value(rule, name, headers),
-        Place::Body(path) => match facts.captures.at(ladder.paths().place_of(path)?)? {
-            Captured::Whole(value) => read(rule.reading, value, headers),
-            // Nothing that is read in parts is that long.
-            Captured::Hashed(hash) if rule.reading == Reading::Whole => {
+        Place::Header(name) => header_value(rule, name, head),
+        Place::Body(_) => match (facts.captures.at(rule.at?)?, rule.reading) {
+            (Captured::Whole(value), reading) => read(reading, value, head.headers),
+            (Captured::Hashed(hash), Reading::Whole | Reading::NoContentHash) => {
                 Some(hash.to_le_bytes().to_vec())
             }
-            Captured::Hashed(_) => None,
+            // Nothing that is read in parts is that long.
+            (Captured::Hashed(_), _) => None,
         },
         Place::Text(mark) => {
             let (found, id) = facts.mark.as_ref()?;
@@ -155,8 +171,8 @@ fn value_of(
     }
 }
 
-fn header_value(rule: &Rule, name: &HeaderName, headers: &HeaderMap) -> Option<Vec<u8>> {
-    read(rule.reading, headers.get(name)?.as_bytes(), headers)
+fn header_value(rule: &Rule, name: &HeaderName, head: &Head<'_>) -> Option<Vec<u8>> {
+    read(rule.reading, head.get(name)?, head.headers)
 }
 
 /// The id in `value`; `None` if there is none.

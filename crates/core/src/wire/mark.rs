@@ -1,5 +1,7 @@
 //! Finds ids that clients write into the prompt, in text that comes in pieces.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use crate::ladder::Mark;
@@ -9,6 +11,9 @@ use crate::ladder::Mark;
 const OPENCLAW: &[u8] = b"| sessionId=";
 /// Hermes writes a line of its own; in JSON the line before it ends in an escape.
 const HERMES: &[u8] = b"\\nSession ID: ";
+/// The searches for them, prepared once: every text of a request would pay for it otherwise.
+static SEARCHES: LazyLock<[memmem::Finder<'static>; 2]> =
+    LazyLock::new(|| [OPENCLAW, HERMES].map(memmem::Finder::new));
 /// Longest id, in bytes.
 const MAX_ID: usize = 128;
 /// Shortest id: shorter values count something, they do not name it.
@@ -18,6 +23,7 @@ const MIN_ID: usize = 8;
 #[derive(Debug)]
 struct Finder {
     mark: &'static [u8],
+    search: &'static memmem::Finder<'static>,
     /// The end of the text so far, in which the mark may have begun.
     carry: Vec<u8>,
     /// The id being read.
@@ -28,9 +34,11 @@ struct Finder {
 }
 
 impl Finder {
-    const fn new(mark: &'static [u8], last_wins: bool) -> Self {
+    fn new(mark: &'static [u8], last_wins: bool) -> Self {
+        let [openclaw, hermes] = &*SEARCHES;
         Self {
             mark,
+            search: if mark == OPENCLAW { openclaw } else { hermes },
             carry: Vec::new(),
             reading: None,
             found: None,
@@ -70,12 +78,12 @@ impl Finder {
             let carried = self.carry.len();
             let ahead = &piece[..piece.len().min(overlap)];
             self.carry.extend_from_slice(ahead);
-            if let Some(at) = memmem::find(&self.carry, self.mark) {
+            if let Some(at) = self.search.find(&self.carry) {
                 return Some(at + self.mark.len() - carried);
             }
             self.carry.truncate(carried);
         }
-        if let Some(at) = memmem::find(piece, self.mark) {
+        if let Some(at) = self.search.find(piece) {
             return Some(at + self.mark.len());
         }
         let end = &piece[piece.len().saturating_sub(overlap)..];
