@@ -109,7 +109,9 @@ fn ours(ladder: &Ladder, body: &[u8], need: Need) -> u64 {
 }
 
 const WAYS: &[Way] = &[
-    ("ours: ids and every message", |ladder, body| ours(ladder, body, Need::ALL)),
+    ("ours: ids and every message", |ladder, body| {
+        ours(ladder, body, Need::ALL)
+    }),
     ("ours: ids and the opener", |ladder, body| {
         let need = Need {
             chain: false,
@@ -129,17 +131,25 @@ const WAYS: &[Way] = &[
         let Ok(typed) = serde_json::from_slice::<Typed<'_>>(body) else {
             return 0;
         };
-        let hashes = typed.messages.iter().map(|message| xxh3_128(message.get().as_bytes()) as u64);
-        hashes.fold(typed.model.len() as u64, |sum, hash| sum.rotate_left(5) ^ hash)
-            + typed.prompt_cache_key.map_or(0, |key| key.len() as u64)
+        let hashes = typed
+            .messages
+            .iter()
+            .map(|message| xxh3_128(message.get().as_bytes()) as u64);
+        hashes.fold(typed.model.len() as u64, |sum, hash| {
+            sum.rotate_left(5) ^ hash
+        }) + typed.prompt_cache_key.map_or(0, |key| key.len() as u64)
     }),
     ("sonic-rs, typed, hash of every message", |_, body| {
         let Ok(typed) = sonic_rs::from_slice::<Lazy<'_>>(body) else {
             return 0;
         };
-        let hashes = typed.messages.iter().map(|message| xxh3_128(message.as_raw_str().as_bytes()) as u64);
-        hashes.fold(typed.model.len() as u64, |sum, hash| sum.rotate_left(5) ^ hash)
-            + typed.prompt_cache_key.map_or(0, |key| key.len() as u64)
+        let hashes = typed
+            .messages
+            .iter()
+            .map(|message| xxh3_128(message.as_raw_str().as_bytes()) as u64);
+        hashes.fold(typed.model.len() as u64, |sum, hash| {
+            sum.rotate_left(5) ^ hash
+        }) + typed.prompt_cache_key.map_or(0, |key| key.len() as u64)
     }),
 ];
 
@@ -194,7 +204,8 @@ fn plan() -> Option<Plan> {
 
 /// A conversation of `messages` messages, number `n`.
 fn conversation(n: usize, messages: usize) -> Identity {
-    let link = |at: usize| xxhash_rust::xxh3::xxh3_64(&[n.to_le_bytes(), at.to_le_bytes()].concat());
+    let link =
+        |at: usize| xxhash_rust::xxh3::xxh3_64(&[n.to_le_bytes(), at.to_le_bytes()].concat());
     Identity {
         conversation: Conversation {
             links: (0..messages).map(link).collect(),
@@ -210,7 +221,9 @@ fn conversation(n: usize, messages: usize) -> Identity {
 /// Sessions by content, turn after turn: ns per request and bytes per session.
 fn tables(sessions: usize, messages: usize) {
     let Some(plan) = plan() else { return };
-    let Some(pool) = plan.default_pool.as_ref() else { return };
+    let Some(pool) = plan.default_pool.as_ref() else {
+        return;
+    };
     let before = resident();
     let mut policy = Policy::new(&plan);
     let mut now = Moment::from_unix_millis(1_790_000_000_000);
@@ -230,13 +243,18 @@ fn tables(sessions: usize, messages: usize) {
         turn(&mut policy, &conversation(n, messages));
     }
     let after = resident();
-    let next: Vec<Identity> = (0..sessions).step_by(10).map(|n| conversation(n, messages + 2)).collect();
+    let next: Vec<Identity> = (0..sessions)
+        .step_by(10)
+        .map(|n| conversation(n, messages + 2))
+        .collect();
     let began = Instant::now();
     for identity in &next {
         turn(&mut policy, identity);
     }
     let each = began.elapsed().as_nanos() / next.len() as u128;
-    let bytes = before.zip(after).map(|(before, after)| (after.saturating_sub(before)) / sessions as u64);
+    let bytes = before
+        .zip(after)
+        .map(|(before, after)| (after.saturating_sub(before)) / sessions as u64);
     println!(
         "{sessions} conversations of {messages} messages: {} bytes each, next turn recognised, placed and recorded in {each} ns",
         bytes.map_or("?".to_owned(), |bytes| bytes.to_string()),
@@ -267,7 +285,10 @@ fn main() {
         }
         return;
     }
-    println!("{:<44} {:>9} {:>9} {:>9} {:>9}", "µs (fastest run)", "2 KB", "16 KB", "256 KB", "1 MB");
+    println!(
+        "{:<44} {:>9} {:>9} {:>9} {:>9}",
+        "µs (fastest run)", "2 KB", "16 KB", "256 KB", "1 MB"
+    );
     let bodies = [2 << 10, 16 << 10, 256 << 10, 1 << 20].map(body);
     for (name, way) in WAYS {
         print!("{name:<44}");
