@@ -1,6 +1,8 @@
 //! What it costs to look inside a request, beside general JSON parsers doing the same, and what the
 //! policy's tables cost: `bench/reading`.
 
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
