@@ -425,6 +425,31 @@ mod tests {
     }
 
     #[test]
+    fn lines_may_end_in_any_way_wherever_the_stream_is_cut() {
+        expect(
+            "text/event-stream",
+            "\rdata: {\"usage\":{\"input_tokens\":100}}\r\n\r\n\r\rdata: {\"usage\":{\"output_tokens\":5}}\n\n",
+            100,
+            0,
+            5,
+        );
+    }
+
+    #[test]
+    fn counts_that_no_provider_states_are_not_too_large_to_add() {
+        let max = u64::MAX;
+        expect(
+            "application/json",
+            &format!(
+                r#"{{"usage":{{"input_tokens":{max},"cache_read_input_tokens":{max},"cache_creation_input_tokens":1,"output_tokens":5}}}}"#
+            ),
+            max,
+            max,
+            5,
+        );
+    }
+
+    #[test]
     fn what_a_model_wrote_is_never_taken_for_usage() {
         let json = "application/json";
         for body in [

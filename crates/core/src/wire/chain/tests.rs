@@ -1,14 +1,10 @@
-//! What changes a link of the chain and what does not, and that chains of one conversation are
-//! prefixes of each other while those of two part for good.
-
-use std::collections::HashSet;
-
-use proptest::prelude::*;
+//! What changes a link of the chain and what does not.
 
 use super::*;
-use crate::wire::sample::{
-    APIS, Api, Entry, Json, Style, Turn, api, body, entries, read, style, system, turn, turns,
-};
+use crate::wire::sample::read;
+
+mod generated;
+mod system;
 
 fn conversation(body: &str) -> Conversation {
     read(body).conversation
@@ -412,75 +408,6 @@ fn no_more_links_are_kept_than_the_bound() {
     assert!(talk.last_reply > MAX_LINKS);
 }
 
-fn system_of(body: &str) -> u64 {
-    conversation(body).system
-}
-
-#[test]
-fn only_the_head_of_the_system_prompt_counts() {
-    let part = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
-    let beside = |parts: &[String]| {
-        let parts = parts.join(",");
-        system_of(&format!(r#"{{"system":[{parts}],"messages":[]}}"#))
-    };
-    let head = "s".repeat(SYSTEM_HEAD);
-    assert_eq!(
-        beside(&[part(&format!("{head} Monday"))]),
-        beside(&[part(&format!("{head} Tuesday"))])
-    );
-    assert_eq!(
-        beside(&[part(&head), part("Monday")]),
-        beside(&[part(&head)])
-    );
-    let shorter = &head[1..];
-    assert_ne!(
-        beside(&[part(shorter), part("Monday")]),
-        beside(&[part(shorter), part("Tuesday")])
-    );
-    assert_ne!(beside(&[part("S")]), beside(&[part("T")]));
-    assert_eq!(beside(&[part("S"), part("T")]), beside(&[part("ST")]));
-    // In front of the messages it is the same, and both together are one prompt.
-    let leading = |texts: &[&str]| {
-        let messages: Vec<String> = texts
-            .iter()
-            .map(|text| format!(r#"{{"role":"system","content":"{text}"}}"#))
-            .collect();
-        system_of(&format!(r#"{{"messages":[{}]}}"#, messages.join(",")))
-    };
-    assert_eq!(leading(&["S", "T"]), beside(&[part("ST")]));
-    assert_eq!(leading(&[&head, "T"]), beside(&[part(&head)]));
-    assert_eq!(
-        system_of(r#"{"instructions":"S","input":[{"role":"developer","content":"T"}]}"#),
-        beside(&[part("ST")])
-    );
-    assert_eq!(
-        system_of(r#"{"input":[{"role":"developer","content":"T"}],"instructions":"S"}"#),
-        beside(&[part("ST")])
-    );
-    // A reminder in the middle is none of it.
-    assert_eq!(
-        system_of(
-            r#"{"system":"S","messages":[{"role":"user","content":"U"},{"role":"system","content":"T"}]}"#
-        ),
-        beside(&[part("S")])
-    );
-}
-
-#[test]
-fn claude_codes_billing_line_is_no_part_of_the_prompt() {
-    let body = |number: u32| {
-        format!(
-            r#"{{"system":[{{"type":"text","text":"x-anthropic-billing-header: cc_version={number}"}},{{"type":"text","text":"S"}}],"messages":[{{"role":"user","content":"U"}}]}}"#
-        )
-    };
-    assert_eq!(conversation(&body(1)), conversation(&body(2)));
-    assert_eq!(system_of(&body(1)), system_of(r#"{"system":"S"}"#));
-    assert_ne!(
-        system_of(r#"{"system":"S x-anthropic-billing-header: 1"}"#),
-        system_of(r#"{"system":"S x-anthropic-billing-header: 2"}"#)
-    );
-}
-
 #[test]
 fn keys_of_parts_are_dropped_only_where_they_mean_that() {
     // A tool of any name may have arguments of any name.
@@ -503,83 +430,4 @@ fn keys_of_parts_are_dropped_only_where_they_mean_that() {
             r#"{"role":"user","content":[{"type":"x","data":"b"}]}"#,
         ],
     );
-}
-
-fn written(api: Api, system: &str, turns: &[Turn], style: &Style) -> Conversation {
-    let body = body(api, Some(system), turns, &mut style.clone());
-    conversation(&body.write())
-}
-
-fn plain_entries(api: Api, turns: &[Turn]) -> Vec<Entry> {
-    entries(api, turns, &mut Style::PLAIN.clone())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
-    #[test]
-    fn the_next_turn_extends_the_chain_in_every_dialect_and_style(
-        system in system(), turns in turns(), kept in any::<prop::sample::Index>(),
-        one in style(), other in style(),
-    ) {
-        for api in APIS {
-            let before = 1 + kept.index(turns.len());
-            let earlier = written(api, &system, &turns[..before], &one);
-            let later = written(api, &system, &turns, &other);
-            prop_assert!(later.links.starts_with(&earlier.links), "{:?}", api);
-            prop_assert_eq!(earlier.opener, later.opener);
-            prop_assert_eq!(earlier.system, later.system);
-            prop_assert!(later.opener.is_some());
-        }
-    }
-
-    #[test]
-    fn there_is_one_link_per_message_that_counts_and_replies_are_where_they_are(
-        api in api(), system in system(), turns in turns(), mut style in style(),
-    ) {
-        let talk = written(api, &system, &turns, &style);
-        let counted: Vec<bool> = entries(api, &turns, &mut style)
-            .into_iter()
-            .filter(|entry| entry.counts)
-            .map(|entry| entry.by_model)
-            .collect();
-        let is_reply = |by_model: &bool| *by_model;
-        prop_assert_eq!(talk.links.len(), counted.len());
-        prop_assert_eq!(
-            talk.before_reply,
-            counted.iter().position(is_reply).unwrap_or(counted.len())
-        );
-        prop_assert_eq!(
-            talk.last_reply,
-            counted.iter().rposition(is_reply).map_or(0, |at| at + 1)
-        );
-    }
-
-    #[test]
-    fn two_conversations_share_no_link_from_where_they_differ(
-        api in api(), system in system(), turns in turns(), at in any::<prop::sample::Index>(),
-        another in turn(), how in 0..4,
-    ) {
-        let at = at.index(turns.len());
-        let mut others = turns.clone();
-        match how {
-            0 => others[at] = another,
-            1 => others.insert(at, another),
-            2 => { others.remove(at); }
-            _ => others.swap(0, at),
-        }
-        let list = |turns: &[Turn]| -> Vec<Json> {
-            plain_entries(api, turns).into_iter().map(|entry| entry.json).collect()
-        };
-        let (one, other) = (list(&turns), list(&others));
-        let shared = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
-        // What stands before the first words of a user may be read as the system prompt.
-        let by_user = |turns: &[Turn]| matches!(turns.first(), Some(Turn::User { .. }));
-        prop_assume!(by_user(&others));
-        let links = written(api, &system, &turns, &Style::PLAIN).links;
-        let other_links = written(api, &system, &others, &Style::PLAIN).links;
-        prop_assert_eq!(&links[..shared], &other_links[..shared]);
-        let after: HashSet<u64> = links[shared..].iter().copied().collect();
-        prop_assert!(other_links[shared..].iter().all(|link| !after.contains(link)));
-    }
 }
