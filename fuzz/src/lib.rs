@@ -3,12 +3,16 @@
 
 mod answer;
 mod decoding;
+mod error_body;
 mod request_body;
+mod reset;
 mod seed;
 
 pub use answer::answer;
 pub use decoding::decoding;
+pub use error_body::error_body;
 pub use request_body::request_body;
+pub use reset::reset;
 pub use seed::{Growth, seeds};
 
 /// Sizes of the pieces that an input is fed in, besides as a whole.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use api_key_lb_core::conversation::{Conversation, Identity};
 use api_key_lb_core::ladder::Ladder;
 use api_key_lb_core::plan::{Guard, Limits, Plan, Recognition, Timing};
-use api_key_lb_core::policy::{Choice, Policy};
+use api_key_lb_core::policy::{Asked, Choice, Policy};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::wire::body::{Need, RequestReader};
 use api_key_lb_core::wire::identity;
@@ -201,6 +201,7 @@ fn plan() -> Option<Plan> {
         limits: Limits::default(),
         recognition: Recognition::default(),
         answer_headers: true,
+        error_rules: Vec::new(),
     })
 }
 
@@ -235,9 +236,14 @@ fn tables(sessions: usize, messages: usize) {
             return;
         };
         policy.entered(pool, identity, &session, 0, now);
-        if let Choice::Use { key, .. } = policy.choose(pool, Some(&session), &[], now) {
+        let asked = Asked {
+            pool,
+            session: Some(&session),
+            model: None,
+        };
+        if let Choice::Use { key, .. } = policy.choose(&asked, &[], now) {
             let key = &pool.keys[key];
-            policy.judged(pool, key, Some(session.id), Verdict::Served, &[], now);
+            policy.judged(&asked, key, Verdict::SERVED, &[], now);
         }
         policy.left(&session);
     };

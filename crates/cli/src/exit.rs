@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Success,
     /// It did not, and has said why.
     Failure,
-    /// The command line was wrong.
+    /// The command line was wrong, or with `check` the configuration.
     Usage,
     /// A signal with this number ended it before it was done.
     Signal(u8),

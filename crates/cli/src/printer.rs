@@ -1,7 +1,7 @@
 //! The one place that prints: answers to stdout, problems to stderr, colours only on a terminal.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use anstyle::{AnsiColor, Style};
 
@@ -68,6 +68,15 @@ impl Printer {
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))
             .and_then(|()| out.flush());
+    }
+
+    /// That something is done, while a person waits for the answer; nothing if the output goes to
+    /// a program or a file.
+    pub(crate) fn progress(&self, text: impl Display) {
+        if !self.quiet && io::stdout().is_terminal() && io::stderr().is_terminal() {
+            // If nobody can read it, nobody waits.
+            let _ = writeln!(anstream::stderr().lock(), "{text}");
+        }
     }
 
     /// A remark on stderr.

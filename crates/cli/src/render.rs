@@ -91,17 +91,41 @@ fn key(text: &mut String, key: &HealthKey) {
         let _ = write!(text, "  In flight: {}", grouped(in_flight));
     }
     let _ = writeln!(text, "  Status: {}", state(key));
+    if let Some(other) = &key.same_account_as {
+        let _ = writeln!(text, "    Shares the account of {other}, and so its limits");
+    }
 }
 
 /// Whether the key serves, and if not, why and for how long.
 fn state(key: &HealthKey) -> String {
     let span = |ms: u64| long(Duration::from_millis(ms));
+    let why = key
+        .reason
+        .as_ref()
+        .map_or(String::new(), |reason| format!(": {reason}"));
+    let models = key.throttled_models.unwrap_or(0);
     match (key.refused_for_ms, key.retry_in_ms) {
         (Some(ms), _) => printer::striking(format!(
-            "refused by the provider (revoked or out of credit?), tried again in {}",
+            "refused by the provider{}, tried again in {}",
+            if why.is_empty() {
+                " (revoked or out of credit?)"
+            } else {
+                &why
+            },
             span(ms)
         )),
-        (None, Some(ms)) => printer::striking(format!("{}, ready in {}", key.status, span(ms))),
+        (None, Some(ms)) if models > 0 => {
+            let models = usize::try_from(models).unwrap_or(usize::MAX);
+            let models = count(models, "model");
+            let ready = span(ms);
+            printer::striking(format!(
+                "{} for {models}{why}, ready in {ready}",
+                key.status
+            ))
+        }
+        (None, Some(ms)) => {
+            printer::striking(format!("{}{why}, ready in {}", key.status, span(ms)))
+        }
         (None, None) if key.status == "ready" => printer::good(&key.status),
         (None, None) => printer::striking(&key.status),
     }

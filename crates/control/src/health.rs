@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api_key_lb_core::policy::{KeySnapshot, Snapshot, SplitReason};
 use api_key_lb_core::target::mask_credentials;
-use api_key_lb_core::{AccountId, Key, Moment, Plan};
+use api_key_lb_core::{AccountId, Key, KeyId, Moment, Plan};
 use serde::{Deserialize, Serialize};
 
 /// What a key that can be used is called.
@@ -117,6 +117,15 @@ pub struct HealthKey {
     /// If the provider refused it (revoked, out of credit): milliseconds until it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused_for_ms: Option<u64>,
+    /// What kept it from serving last; absent once it has served again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// For how many models alone its account is throttled right now; absent if for all or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_models: Option<u64>,
+    /// The label of the first key whose account turned out to be this one's: they share its limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_account_as: Option<String>,
 }
 
 /// The process that speaks.
@@ -157,6 +166,12 @@ impl Health {
                 .map(|((pool, key), id)| {
                     let mut entry = health_key(key, known.get(&key.id).copied(), about);
                     entry.id = id;
+                    entry.same_account_as = plan
+                        .pools()
+                        .flat_map(|pool| &pool.keys)
+                        .take_while(|other| other.id != key.id)
+                        .find(|other| key.account_is_unknown() && same_account(&known, key, other))
+                        .map(|other| other.label.clone());
                     entry.pool = Some(pool.name.clone());
                     entry
                 })
@@ -206,6 +221,12 @@ pub fn split_reason(why: SplitReason, session_ttl: Duration) -> String {
     }
 }
 
+/// Whether the answers to two keys showed one account.
+fn same_account(known: &BTreeMap<KeyId, &KeySnapshot>, one: &Key, other: &Key) -> bool {
+    let account = |key: &Key| known.get(&key.id).map(|known| known.account);
+    account(one).is_some_and(|found| found != one.account && account(other) == Some(found))
+}
+
 fn health_key(key: &Key, known: Option<&KeySnapshot>, about: &About<'_>) -> HealthKey {
     let remaining = |until: Option<Moment>| {
         until
@@ -229,6 +250,16 @@ fn health_key(key: &Key, known: Option<&KeySnapshot>, about: &About<'_>) -> Heal
         in_flight: Some(known.map_or(0, |known| known.in_flight.into())),
         retry_in_ms: retry,
         refused_for_ms: refused,
+        reason: known
+            .and_then(|known| known.trouble)
+            .map(|(matter, rule)| match matter.as_str() {
+                same if same == rule => rule.to_owned(),
+                matter => format!("{matter} ({rule})"),
+            }),
+        throttled_models: known
+            .map(|known| known.cooling_models as u64)
+            .filter(|models| *models > 0),
+        same_account_as: None,
     }
 }
 
@@ -244,7 +275,8 @@ mod tests {
     use api_key_lb_core::plan::{Guard, Limits, Timing};
     use api_key_lb_core::policy::Split;
     use api_key_lb_core::target::Target;
-    use api_key_lb_core::{KeyId, Pool, Secret};
+    use api_key_lb_core::verdict::Matter;
+    use api_key_lb_core::{Pool, Secret};
     use serde_json::json;
 
     use super::*;
@@ -293,6 +325,7 @@ mod tests {
             limits: Limits::default(),
             recognition: api_key_lb_core::plan::Recognition::default(),
             answer_headers: true,
+            error_rules: Vec::new(),
         };
         let ids: Vec<KeyId> = plan
             .pools()
@@ -310,6 +343,9 @@ mod tests {
                     in_flight: 2,
                     cooling_until: Some(at(10_000)),
                     refused_until: None,
+                    account: AccountId::of_key(ids[0]),
+                    trouble: None,
+                    cooling_models: 2,
                 },
                 KeySnapshot {
                     id: ids[1],
@@ -319,6 +355,9 @@ mod tests {
                     in_flight: 0,
                     cooling_until: Some(at(12_500)),
                     refused_until: Some(at(60_000)),
+                    account: AccountId::of_key(ids[0]),
+                    trouble: Some((Matter::Credit, "1113")),
+                    cooling_models: 0,
                 },
             ],
             sessions: 4,

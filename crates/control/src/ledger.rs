@@ -183,6 +183,7 @@ mod tests {
             usage: Some(Usage {
                 prompt: 102_400,
                 cached: 93_184,
+                written: 0,
                 output: 500,
             }),
             request_bytes: 1,

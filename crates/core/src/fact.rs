@@ -66,6 +66,17 @@ impl SessionId {
     }
 }
 
+/// A model, by the name that the client gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ModelId(u64);
+
+impl ModelId {
+    /// The model called `name`.
+    pub fn of(name: &str) -> Self {
+        Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
+    }
+}
+
 /// Which part of what its rule names a session is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Part {
@@ -85,6 +96,8 @@ pub struct Usage {
     pub prompt: u64,
     /// The part of the prompt that came from the provider's cache.
     pub cached: u64,
+    /// The part of the prompt that was written to it, where the provider counts that.
+    pub written: u64,
     /// What was generated.
     pub output: u64,
 }

@@ -7,6 +7,7 @@
 //! - [`ladder`]: where a session id may stand, and in which order it is looked for.
 //! - [`conversation`]: what a request shows of its conversation.
 //! - [`fact`]: what was observed about one request.
+//! - [`provider`]: what is known of each provider.
 //! - [`wire`]: what bytes mean (bodies, headers, paths, answers). Knows nothing of accounts.
 //! - [`policy`]: which account serves. Knows nothing of bytes.
 //!
@@ -14,10 +15,12 @@
 
 pub mod conversation;
 pub mod fact;
+pub mod headroom;
 pub mod ladder;
 pub mod moment;
 pub mod plan;
 pub mod policy;
+pub mod provider;
 pub mod secret;
 pub mod target;
 pub mod verdict;

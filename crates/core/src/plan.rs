@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::ladder::Ladder;
+use crate::provider::OwnErrorRule;
 use crate::secret::Secret;
 use crate::target::Target;
 
@@ -48,6 +49,14 @@ impl AccountId {
     /// The identity of the account called `name` in the pool called `pool`.
     pub fn named(pool: &str, name: &str) -> Self {
         Self(salted(ACCOUNT_ID_SALT, &[pool.as_bytes(), name.as_bytes()]))
+    }
+
+    /// The identity of the account that a provider calls `owner` (an organisation, a team).
+    pub fn discovered(provider: &str, owner: &[u8]) -> Self {
+        Self(salted(
+            ACCOUNT_ID_SALT,
+            &[b"discovered", provider.as_bytes(), owner],
+        ))
     }
 
     /// The identity of an account of which nothing is known but one key.
@@ -104,6 +113,13 @@ pub struct Key {
     pub account: AccountId,
     /// Its share of the sessions relative to the others; at least 1.
     pub weight: u32,
+}
+
+impl Key {
+    /// Whether nobody has said which account it belongs to.
+    pub fn account_is_unknown(&self) -> bool {
+        self.account == AccountId::of_key(self.id)
+    }
 }
 
 /// An outgoing HTTP proxy (`HTTPS_PROXY`) between us and a target.
@@ -252,6 +268,8 @@ pub struct Plan {
     pub recognition: Recognition,
     /// Whether relayed answers carry `x-lb-key`, `x-lb-affinity` and `x-lb-attempts`.
     pub answer_headers: bool,
+    /// What errors mean that the person knows better, in their order.
+    pub error_rules: Vec<OwnErrorRule>,
 }
 
 impl Plan {
@@ -331,6 +349,7 @@ mod tests {
             limits: Limits::default(),
             recognition: Recognition::default(),
             answer_headers: true,
+            error_rules: Vec::new(),
         }
     }
 

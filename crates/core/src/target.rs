@@ -5,6 +5,7 @@ use std::fmt;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 
+use crate::provider::{self, Provider};
 use crate::secret::Secret;
 
 /// Why a configured target cannot be used.
@@ -30,6 +31,8 @@ pub struct Target {
     tls: bool,
     authority: Authority,
     base: String,
+    /// Who is behind it.
+    provider: &'static Provider,
 }
 
 impl Target {
@@ -68,11 +71,25 @@ impl Target {
             return Err(TargetError::NotAUrl(shown));
         }
         let base = uri.path().trim_end_matches('/').to_owned();
+        let provider = provider::of_host(authority.host()).unwrap_or(&provider::UNKNOWN);
         Ok(Self {
             tls,
             authority,
             base,
+            provider,
         })
+    }
+
+    /// The same target, but with someone else behind it: a gateway, say.
+    #[must_use]
+    pub const fn with_provider(mut self, provider: &'static Provider) -> Self {
+        self.provider = provider;
+        self
+    }
+
+    /// Who is behind it: as was said, else as far as its host says.
+    pub const fn provider(&self) -> &'static Provider {
+        self.provider
     }
 
     /// Whether the connection is TLS.

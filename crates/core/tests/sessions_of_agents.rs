@@ -2,12 +2,14 @@
 //! Also writes the table in `docs/sessions.md`: run with `UPDATE_DOCS=1` after a change.
 
 mod agents;
+mod generated;
 
 use std::path::Path;
 
-use agents::{Kind, World, check_generated, fixture};
+use agents::{Kind, World, fixture};
 use api_key_lb_core::ladder::{LADDER, NEVER};
 use api_key_lb_core::plan::SplitSubAgents;
+use generated::check_generated;
 
 /// Requests of one session, in order.
 const SESSIONS: &[(&str, &[&str])] = &[

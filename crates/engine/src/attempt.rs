@@ -4,13 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_key_lb_core::fact::{Affinity, SessionId};
+use api_key_lb_core::fact::{Affinity, ModelId};
 use api_key_lb_core::plan::{Key, KeyId, Plan, Pool};
-use api_key_lb_core::policy::{Choice, Session};
+use api_key_lb_core::policy::{Asked, Choice, Session};
+use api_key_lb_core::provider;
 use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
 use api_key_lb_core::wire::dialect::Endpoint;
-use api_key_lb_core::wire::provider;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 
@@ -36,21 +37,32 @@ pub(crate) struct Call<'c> {
     pub(crate) headers: HeaderMap,
     pub(crate) brought: Brought,
     pub(crate) session: Option<Session>,
+    pub(crate) model: Option<ModelId>,
     /// Whether it may be sent again although an earlier attempt may have had an effect.
     pub(crate) repeatable: bool,
 }
 
 impl Call<'_> {
-    pub(crate) fn session_id(&self) -> Option<SessionId> {
-        self.session.as_ref().map(|session| session.id)
+    /// As the policy is asked.
+    pub(crate) const fn asked(&self) -> Asked<'_> {
+        Asked {
+            pool: self.pool,
+            session: self.session.as_ref(),
+            model: self.model,
+        }
     }
 
     /// The next key, its attempt begun; or in how long the soonest cooling account is back.
-    pub(crate) fn choose(&self, record: &Record) -> Result<(&Key, Affinity), Option<Duration>> {
-        let tried: Vec<KeyId> = record.tried().collect();
+    /// `skipped` are keys that would be answered as another of their account was.
+    pub(crate) fn choose(
+        &self,
+        record: &Record,
+        skipped: &[KeyId],
+    ) -> Result<(&Key, Affinity), Option<Duration>> {
+        let tried: Vec<KeyId> = record.tried().chain(skipped.iter().copied()).collect();
         let now = self.state.now();
         let mut policy = self.state.policy();
-        match policy.choose(self.pool, self.session.as_ref(), &tried, now) {
+        match policy.choose(&self.asked(), &tried, now) {
             Choice::Use { key, affinity } => {
                 let key = &self.pool.keys[key];
                 policy.began(key.id);
@@ -88,35 +100,50 @@ impl Call<'_> {
         let kind = CredentialKind::choose(provider, self.brought, self.endpoint.dialect);
         let query = credential::upstream_query(self.query, kind, secret);
         let path = key.target.join(self.path, query.as_deref()).ok()?;
-        let mut headers = self.headers.clone();
-        kind.set(&mut headers, secret).ok()?;
-        headers.insert(
-            HOST,
-            HeaderValue::from_str(key.target.authority().as_str()).ok()?,
-        );
-        let uri = match &key.via {
-            // Through an outgoing proxy without a tunnel, the target is named whole.
-            Some(via) if !key.target.tls() => {
-                if let Some(authorization) = &via.authorization {
-                    let mut value = HeaderValue::from_str(authorization.expose()).ok()?;
-                    value.set_sensitive(true);
-                    headers.insert(PROXY_AUTHORIZATION, value);
-                }
-                Uri::builder()
-                    .scheme("http")
-                    .authority(key.target.authority().clone())
-                    .path_and_query(path)
-                    .build()
-                    .ok()?
-            }
-            _ => Uri::from(path),
-        };
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
+        *request.headers_mut() = self.headers.clone();
+        address(&mut request, key, Some(kind), path)?;
         Some(request)
     }
+}
+
+/// Has a request without any credential go to the host of `key`, the only one that may see its
+/// secret, and gives it that secret unless `kind` is none. `None` only if a configured value is
+/// unfit for a header.
+pub(crate) fn address(
+    request: &mut Request<RequestBody>,
+    key: &Key,
+    kind: Option<CredentialKind>,
+    path: PathAndQuery,
+) -> Option<()> {
+    let headers = request.headers_mut();
+    if let Some(kind) = kind {
+        kind.set(headers, key.secret.expose()).ok()?;
+    }
+    headers.insert(
+        HOST,
+        HeaderValue::from_str(key.target.authority().as_str()).ok()?,
+    );
+    let uri = match &key.via {
+        // Through an outgoing proxy without a tunnel, the target is named whole.
+        Some(via) if !key.target.tls() => {
+            if let Some(authorization) = &via.authorization {
+                let mut value = HeaderValue::from_str(authorization.expose()).ok()?;
+                value.set_sensitive(true);
+                headers.insert(PROXY_AUTHORIZATION, value);
+            }
+            Uri::builder()
+                .scheme("http")
+                .authority(key.target.authority().clone())
+                .path_and_query(path)
+                .build()
+                .ok()?
+        }
+        _ => Uri::from(path),
+    };
+    *request.uri_mut() = uri;
+    Some(())
 }
 
 /// Declares the body's length upstream, as the client declared one or as it has turned out.

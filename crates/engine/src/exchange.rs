@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use api_key_lb_core::plan::{KeyId, Plan};
-use api_key_lb_core::verdict::{Elsewhere, Verdict};
+use api_key_lb_core::fact::ModelId;
+use api_key_lb_core::plan::{Key, KeyId, Plan};
+use api_key_lb_core::verdict::{Elsewhere, Matter, Verdict};
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::reply::Refusal;
-use api_key_lb_core::wire::{answer, credential, guard, headers};
+use api_key_lb_core::wire::{credential, guard, headers, judge, limits, owner};
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{Method, Request};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use hyper::body::Incoming;
 use crate::attempt::{Call, frame};
 use crate::error::SendError;
 use crate::gather::{Gathered, gather};
+use crate::opening;
 use crate::outcome::{Answered, Outcomes};
 use crate::reading::{self, Reading};
 use crate::record::Record;
@@ -27,6 +29,9 @@ use crate::worker::Shared;
 /// Tries in all after network errors and 5xx: the failure may be everywhere, and each try costs
 /// the provider work.
 const FEW: usize = 3;
+/// Tries in all while the provider has no capacity: another account may be served from another
+/// part of it, a third one would only burn through the pool.
+const TWO: usize = 2;
 
 /// Serves one request. There is always an answer; what could not be done says why.
 pub(crate) async fn serve(
@@ -134,6 +139,7 @@ async fn forward(
         headers: head.headers,
         brought,
         session: record.session().cloned(),
+        model: facts.model.as_deref().map(ModelId::of),
     };
     attempts(call, record, &mut body).await
 }
@@ -143,9 +149,10 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
     let (plan, dialect) = (call.plan, call.endpoint.dialect);
     let mut outcomes = Outcomes::default();
     let mut refused: Vec<KeyId> = Vec::new();
+    let mut skipped: Vec<KeyId> = Vec::new();
     let mut few = 0;
     loop {
-        let (key, affinity) = match call.choose(&record) {
+        let (key, affinity) = match call.choose(&record, &skipped) {
             Ok(chosen) => chosen,
             Err(soonest) => {
                 return outcomes.nothing_left(record, soonest, plan, dialect, call.state.now());
@@ -153,50 +160,81 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
         };
         record.attempt(key.id, affinity);
 
-        let sent = call.send(key, body).await;
+        let sent = match call.send(key, body).await {
+            Ok((head, lease)) => Ok(opening::open(&call.method, head, lease).await),
+            Err(error) => Err(error),
+        };
 
         let now = call.state.now();
         let (verdict, may_resend) = match &sent {
-            Ok((head, _)) => {
-                record.answered(head.status());
-                let verdict = answer::judge(head.status(), head.headers(), now);
+            Ok(answer) => {
+                let (status, headers) = (answer.head.status, &answer.head.headers);
+                record.answered(status);
+                let provider = key.target.provider();
+                let left = limits::read(headers, provider, now);
+                let owner = owner::of_answer(provider, headers, &answer.signals);
+                call.state.policy().told(key, call.model, &left, owner, now);
+                let verdict = if answer.broke_off {
+                    Verdict::new(Matter::Network, "network")
+                } else {
+                    judge::judge_by(
+                        &plan.error_rules,
+                        provider,
+                        status,
+                        headers,
+                        &answer.signals,
+                        now,
+                    )
+                };
                 (
                     verdict,
                     body.can_repeat() && (call.repeatable || verdict.did_nothing()),
                 )
             }
-            Err(SendError::Connect(_)) => (Verdict::Unreachable, true),
-            Err(SendError::Broken(_)) => (Verdict::Unreachable, call.repeatable),
+            Err(SendError::Connect(_)) => (Verdict::new(Matter::Network, "network"), true),
+            Err(SendError::Broken(_)) => {
+                (Verdict::new(Matter::Network, "network"), call.repeatable)
+            }
             // Not sent again: the provider may still be at work on it.
-            Err(SendError::FirstByte(_)) => (Verdict::Unreachable, false),
+            Err(SendError::FirstByte(_)) => (Verdict::new(Matter::Network, "network"), false),
             Err(SendError::Loop | SendError::ClientBody | SendError::ClientBodyTooLong) => {
-                (Verdict::ClientFault, false)
+                (Verdict::new(Matter::Request, "client"), false)
             }
         };
         call.state
             .policy()
-            .judged(call.pool, key, call.session_id(), verdict, &refused, now);
+            .judged(&call.asked(), key, verdict, &refused, now);
         let again = match verdict.elsewhere() {
             Elsewhere::No => false,
             Elsewhere::EachOnce => may_resend,
+            Elsewhere::One | Elsewhere::Few if verdict.final_answer => false,
+            Elsewhere::One => {
+                few += 1;
+                may_resend && few < TWO
+            }
             Elsewhere::Few => {
                 few += 1;
                 may_resend && few < FEW
             }
         };
+        if verdict.matter == Matter::Credit {
+            let same = |other: &&Key| other.account == key.account;
+            skipped.extend(call.pool.keys.iter().filter(same).map(|other| other.id));
+        }
         match sent {
-            Ok((head, lease)) => {
+            Ok(answer) => {
                 let answered = Answered {
                     label: &key.label,
                     affinity,
-                    head,
-                    lease,
+                    head: answer.head,
+                    body: answer.body,
+                    lease: answer.lease,
                     verdict,
                 };
                 if !again {
                     return outcomes.give(record, answered, plan, now);
                 }
-                if matches!(verdict, Verdict::KeyRefused | Verdict::CreditExhausted) {
+                if matches!(verdict.matter, Matter::Key | Matter::Suspicion) {
                     refused.push(key.id);
                 }
                 outcomes.answered(answered);

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use api_key_lb_core::conversation::Identity;
+use api_key_lb_core::fact::ModelId;
 use api_key_lb_core::ladder::{NEVER, Path, PathTree};
 use api_key_lb_core::plan::{Plan, Pool};
-use api_key_lb_core::policy::{Choice, KeySnapshot, Session, Standing};
+use api_key_lb_core::policy::{Asked, Choice, KeySnapshot, Session, Standing};
 use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::identity::{self, Found};
@@ -85,6 +86,7 @@ impl State {
         let ladder = &plan.recognition.ladder;
         let all = read(RequestReader::new(ladder.paths(), Need::ALL), &plan, body);
         let found = identity::everything(ladder, headers, &all);
+        let model = all.model.as_deref().map(ModelId::of);
         let (identity, _) = match &reading {
             Some(reading) => reading.recognise(headers, all),
             None => identity::recognise(ladder, headers, all),
@@ -105,8 +107,14 @@ impl State {
             .map(|session| policy.standing(session, now))
             .unwrap_or_default();
         let choice = match (&decisive, &session) {
-            (Some((pool, _)), Some(session)) => policy.preview(pool, session, now),
-            (Some((pool, _)), None) => policy.next_turn(pool, now),
+            (Some((pool, _)), session) => {
+                let asked = Asked {
+                    pool,
+                    session: session.as_ref(),
+                    model,
+                };
+                policy.preview(&asked, now)
+            }
             (None, _) => Choice::Exhausted { soonest: None },
         };
         let keys = policy.snapshot(&plan, now).keys;

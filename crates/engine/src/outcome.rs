@@ -1,24 +1,23 @@
 //! Which of several upstream answers a client gets, and how it is handed on.
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use api_key_lb_core::fact::Affinity;
 use api_key_lb_core::plan::{Limits, Plan};
-use api_key_lb_core::verdict::Verdict;
+use api_key_lb_core::verdict::{Matter, Verdict};
 use api_key_lb_core::wire::reply::{self, Refusal};
 use api_key_lb_core::wire::usage::AnswerReader;
 use api_key_lb_core::wire::{answer, headers};
 use api_key_lb_core::{Moment, wire::dialect::Dialect};
+use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{Response, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
 
 use crate::body::AnswerBody;
 use crate::error::SendError;
+use crate::opening::Begun;
 use crate::record::Record;
 use crate::relay::RelayBody;
 use crate::replies::{Answer, own};
@@ -33,13 +32,14 @@ const LB_ATTEMPTS: HeaderName = HeaderName::from_static("x-lb-attempts");
 const DISCARD_MOST: usize = 64 << 10;
 const DISCARD_WITHIN: Duration = Duration::from_secs(2);
 
-/// An upstream's answer, its body unread.
+/// An upstream's answer.
 pub(crate) struct Answered<'p> {
     /// The label of the key that was used.
     pub(crate) label: &'p str,
     pub(crate) affinity: Affinity,
-    pub(crate) head: Response<Incoming>,
-    pub(crate) lease: Lease,
+    pub(crate) head: Parts,
+    pub(crate) body: Begun,
+    pub(crate) lease: Option<Lease>,
     pub(crate) verdict: Verdict,
 }
 
@@ -55,35 +55,49 @@ enum Worth {
 
 impl Answered<'_> {
     const fn worth(&self) -> Worth {
-        match self.verdict {
-            Verdict::KeyRefused | Verdict::CreditExhausted => Worth::KeyRefused,
-            Verdict::Throttled { .. } => Worth::Throttled,
-            Verdict::ServerFault | Verdict::Unreachable => Worth::ServerFault,
-            Verdict::Served | Verdict::ClientFault => Worth::Final,
+        match self.verdict.matter {
+            Matter::Key | Matter::Suspicion | Matter::Credit | Matter::Entitlement => {
+                Worth::KeyRefused
+            }
+            Matter::AccountRate
+            | Matter::AccountQuota
+            | Matter::ModelRate
+            | Matter::ModelQuota
+            | Matter::Concurrency
+            | Matter::FairUse => Worth::Throttled,
+            Matter::Overload | Matter::Server | Matter::Network => Worth::ServerFault,
+            Matter::Served | Matter::Request | Matter::State => Worth::Final,
         }
+    }
+
+    /// Whether it is a throttle that says so by its status. Some say it with a 403, on which agents
+    /// do not wait and try again.
+    fn is_plain_throttle(&self) -> bool {
+        self.worth() == Worth::Throttled && self.head.status == StatusCode::TOO_MANY_REQUESTS
     }
 
     /// Reads an answer that nobody will see to its end, so that its connection can be used again:
     /// after a 429 the next request would otherwise pay for a new TLS handshake.
     fn discard(self) {
-        let mut body = http_body_util::Limited::new(self.head.into_body(), DISCARD_MOST);
-        let mut lease = self.lease;
+        let Some(mut lease) = self.lease else {
+            return;
+        };
+        let mut body = self.body;
         tokio::task::spawn_local(async move {
-            let to_its_end = poll_fn(|cx| {
-                loop {
-                    let mut polled = Pin::new(&mut body).poll_frame(cx);
-                    if polled.is_pending() {
-                        lease.drive(cx);
-                        polled = Pin::new(&mut body).poll_frame(cx);
-                    }
-                    match polled {
-                        Poll::Ready(Some(Ok(_))) => {}
-                        Poll::Ready(None) => return Poll::Ready(true),
-                        Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
-                        Poll::Pending => return Poll::Pending,
-                    }
+            let mut room = DISCARD_MOST;
+            let to_its_end = async {
+                while let Some(read) = poll_fn(|cx| body.poll(Some(&mut lease), cx)).await {
+                    let Ok(frame) = read else {
+                        return false;
+                    };
+                    let length = frame.data_ref().map_or(0, Bytes::len);
+                    let Some(left) = room.checked_sub(length) else {
+                        return false;
+                    };
+                    room = left;
                 }
-            });
+                true
+            };
             if tokio::time::timeout(DISCARD_WITHIN, to_its_end).await == Ok(true) {
                 lease.give_back();
             }
@@ -178,14 +192,14 @@ impl<'p> Outcomes<'p> {
                 }
                 own(record, &failure.refusal(&plan.limits), dialect)
             }
-            (Some(best), None, Some(wait)) if best.worth() == Worth::Throttled => {
+            (Some(best), None, Some(wait)) if best.is_plain_throttle() => {
                 relay(record, best, Some(wait), plan, now)
             }
             (best, None, Some(wait)) => {
                 if let Some(best) = best {
                     best.discard();
                 }
-                own(record, &Refusal::AllCooling(wait), dialect)
+                own(record, &Refusal::AllCooling(wait, now.after(wait)), dialect)
             }
             (Some(best), None, None) => relay(record, best, None, plan, now),
             (None, None, None) => own(record, &Refusal::NoKey, dialect),
@@ -219,14 +233,18 @@ pub(crate) fn relay(
     plan: &Plan,
     now: Moment,
 ) -> Answer {
-    let (mut head, incoming) = answered.head.into_parts();
+    let mut head = answered.head;
     headers::strip_answer(&mut head.headers);
     if let Some(state) = answer::given_out(&head.headers) {
         record.gave_out(state);
     }
     if head.status == StatusCode::TOO_MANY_REQUESTS {
-        let wait = wait.or_else(|| answer::retry_after(&head.headers, now));
-        reply::set_retry_after(&mut head.headers, wait.unwrap_or_default());
+        let until = answered.verdict.until;
+        let wait = wait
+            .or_else(|| until.map(|until| until.since(now)))
+            .or_else(|| answer::retry_after(&head.headers, now))
+            .unwrap_or_default();
+        reply::set_retry_after(&mut head.headers, wait, now.after(wait));
     }
     if plan.answer_headers {
         let affinity = HeaderValue::from_static(answered.affinity.as_str());
@@ -241,7 +259,7 @@ pub(crate) fn relay(
     record.first_byte(head.status);
     let reader = AnswerReader::new(&head.headers);
     let body = RelayBody::new(
-        incoming,
+        answered.body,
         reader,
         plan.timing.idle_timeout,
         record,

@@ -8,11 +8,11 @@ use std::time::Duration;
 use api_key_lb_core::fact::Ending;
 use api_key_lb_core::wire::usage::AnswerReader;
 use bytes::{Bytes, BytesMut};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::AnswerError;
+use crate::opening::Begun;
 use crate::record::Record;
 use crate::upstream::Lease;
 
@@ -27,7 +27,7 @@ const JOIN_MOST: usize = 16 << 10;
 
 /// A relayed answer body.
 pub(crate) struct RelayBody {
-    incoming: Incoming,
+    body: Begun,
     reader: AnswerReader,
     idle: Idle,
     record: Record,
@@ -53,14 +53,14 @@ impl std::fmt::Debug for RelayBody {
 
 impl RelayBody {
     pub(crate) fn new(
-        incoming: Incoming,
+        body: Begun,
         reader: AnswerReader,
         idle_timeout: Duration,
         record: Record,
-        lease: Lease,
+        lease: Option<Lease>,
     ) -> Self {
         let mut relay = Self {
-            incoming,
+            body,
             reader,
             idle: Idle {
                 timeout: idle_timeout,
@@ -68,22 +68,22 @@ impl RelayBody {
                 timer: None,
             },
             record,
-            lease: Some(lease),
+            lease,
             ahead: None,
             cut: None,
         };
-        if relay.incoming.is_end_stream() {
+        if relay.body.is_end() {
             relay.complete();
         }
         relay
     }
 
     pub(crate) fn is_end(&self) -> bool {
-        self.ahead.is_none() && self.incoming.is_end_stream()
+        self.ahead.is_none() && self.body.is_end()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        let mut hint = self.incoming.size_hint();
+        let mut hint = self.body.size_hint();
         if let Some(Ok(frame)) = &self.ahead
             && let Some(data) = frame.data_ref()
             && let Some(left) = hint.exact()
@@ -177,7 +177,7 @@ impl RelayBody {
                 joined.extend_from_slice(&data);
             }
             joined.extend_from_slice(&more);
-            if joined.len() + JOIN_BELOW > JOIN_MOST || self.incoming.is_end_stream() {
+            if joined.len() + JOIN_BELOW > JOIN_MOST || self.body.is_end() {
                 break;
             }
         }
@@ -190,13 +190,7 @@ impl RelayBody {
 
     /// The next frame from the upstream, read in passing.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(lease) = &mut self.lease
-        {
-            lease.drive(cx);
-            polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        }
+        let polled = self.body.poll(self.lease.as_mut(), cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.idle.last = None;
             if let Some(data) = frame.data_ref() {
@@ -204,7 +198,7 @@ impl RelayBody {
                 self.record.relayed(data.len());
             }
             // With a known length nobody asks again after the last frame.
-            if self.incoming.is_end_stream() {
+            if self.body.is_end() {
                 self.complete();
             }
         }

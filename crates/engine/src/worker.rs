@@ -40,17 +40,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(state: Arc<State>, setup: &Setup) -> Result<Self, EngineError> {
-        let plan = state.plan();
-        let wants_tls = plan
-            .pools()
-            .flat_map(|pool| &pool.keys)
-            .any(|key| key.target.tls());
-        let tls = if wants_tls || setup.extra_ca.is_some() {
-            Some(tls::client_config(setup.extra_ca.as_deref())?)
-        } else {
-            // A machine without a trust store can still serve plain targets.
-            tls::client_config(None).ok()
-        };
+        let tls = tls::client_config_of(&state.plan(), setup.extra_ca.as_deref())?;
         let own: Vec<SocketAddr> = setup
             .listeners
             .iter()

@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they have in common.
 
+mod check;
 mod completions;
 mod demo;
 mod detach;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Start(args)) => start::run(&args, printer),
         Some(Command::Stop(args)) => stop::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
+        Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
         Some(Command::Completions { shell }) => completions::run(shell, printer),

@@ -194,5 +194,6 @@ fn bare_plan() -> anyhow::Result<Plan> {
         limits: Limits::default(),
         recognition: Recognition::default(),
         answer_headers: true,
+        error_rules: Vec::new(),
     })
 }

@@ -36,8 +36,8 @@ fn brotli(plain: &[u8]) -> Vec<u8> {
     coded
 }
 
-type Coding = (&'static str, fn(&[u8]) -> Vec<u8>);
-const CODINGS: [Coding; 4] = [
+pub type Coding = (&'static str, fn(&[u8]) -> Vec<u8>);
+pub const CODINGS: [Coding; 4] = [
     ("gzip", gzip),
     ("deflate", deflate),
     ("zstd", zstd),

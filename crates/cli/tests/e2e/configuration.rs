@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use api_key_lb_mock::{ANY_KEY, Fault};
 use serde_json::{Value, json};
 
-use crate::support::{Home, Proxy, chat, key, keys, mock, set_mode};
+use crate::support::{Home, Proxy, chat, key, keys, mock, pair_with, set_mode};
 
 fn key_count(proxy: &Proxy) -> usize {
     proxy.health()["keys"].as_array().unwrap().len()
@@ -269,6 +270,24 @@ fn a_session_rule_that_hardly_names_a_session_is_a_warning_and_no_refusal() {
     }));
     crate::support::eventually("it warns", || proxy.output().contains("x-request-id"));
     proxy.turn("s", &chat("hi")).is(200);
+}
+
+#[test]
+fn an_own_error_rule_makes_an_unknown_error_fail_over() {
+    let busy = || {
+        let fault = Fault::on(ANY_KEY).times(1).status(418);
+        fault.body(r#"{"error": {"code": "teapot_busy", "message": "short and stout"}}"#)
+    };
+    let (mock, proxy) = pair_with(2, json!({}));
+    mock.fault(busy());
+    proxy.turn("s", &chat("hi")).is(418);
+
+    let rule = json!({"status": 418, "code": "Teapot_*", "means": "overload", "for_ms": 1000});
+    let (mock, proxy) = pair_with(2, json!({"error_rules": [rule]}));
+    mock.fault(busy());
+    let reply = proxy.turn("s", &chat("hi"));
+    assert_eq!(reply.header("x-lb-attempts"), Some("2"));
+    reply.is(200);
 }
 
 #[test]

@@ -9,6 +9,8 @@
 )]
 #![allow(unreachable_pub, reason = "the modules are parts of one test binary")]
 
+mod check;
+mod check_providers;
 mod commands;
 mod compressed;
 mod configuration;
@@ -19,6 +21,7 @@ mod guard;
 mod identity;
 mod lifecycle;
 mod limits;
+mod openings;
 mod outgoing;
 mod regressions;
 mod routing;
@@ -30,5 +33,6 @@ mod targets;
 mod tls;
 mod transparency;
 mod transparency_answers;
+mod verdicts;
 mod why;
 mod why_refusals;

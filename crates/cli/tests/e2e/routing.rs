@@ -97,7 +97,7 @@ fn when_all_keys_cool_the_soonest_time_is_told_and_nobody_is_asked() {
     let ms = first.number("retry-after-ms");
     assert!((6_000..=7_000).contains(&ms), "{ms}");
     let asked = mock.counters().total.requests;
-    for reply in [proxy.turn("s", &chat("hi")), proxy.get(MODELS)] {
+    for reply in [proxy.turn("s", &chat("hi")), proxy.turn("t", &chat("ho"))] {
         reply.is_own(429, "all_cooling");
         assert!((6..=7).contains(&reply.number("retry-after")), "{reply:?}");
         assert!((5_000..=7_000).contains(&reply.number("retry-after-ms")));

@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Pools,
     /// Rules for where a session id stands.
     Rules,
+    /// Rules for what an error means.
+    Errors,
     /// Known and of no concern to us.
     Ignored,
 }
@@ -116,6 +118,12 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::Rules,
         "[{\"header\": \"x-my-chat\"}, {\"body\": \"metadata.chat.id\"}]",
     ),
+    field(
+        "error_rules",
+        Kind::Errors,
+        "[{\"status\": 429, \"code\": \"busy*\", \"means\": \"overload\"}]",
+    ),
+    field("provider", Kind::Text, "\"zai\""),
     field("split_subagents", Kind::Choice, "\"auto\"").variable("AKLB_SPLIT_SUBAGENTS"),
     field("$schema", Kind::Ignored, ""),
 ];
@@ -127,11 +135,13 @@ pub(crate) const KEY_FIELDS: &[Field] = &[
     field("weight", Kind::Whole(1, 1000), "1"),
     field("account", Kind::Text, "\"my-organisation\""),
     field("target", Kind::Text, "\"https://api.openai.com\""),
+    field("provider", Kind::Text, "\"zai\""),
 ];
 
 /// The fields of a pool.
 pub(crate) const POOL_FIELDS: &[Field] = &[
     field("target", Kind::Text, "\"https://api.z.ai\""),
+    field("provider", Kind::Text, "\"zai\""),
     field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]"),
 ];
 
@@ -139,6 +149,16 @@ pub(crate) const POOL_FIELDS: &[Field] = &[
 pub(crate) const RULE_FIELDS: &[Field] = &[
     field(HEADER, Kind::Text, "\"x-my-chat\""),
     field(BODY, Kind::Text, "\"metadata.chat.id\""),
+];
+
+/// The fields of a rule about errors.
+pub(crate) const ERROR_FIELDS: &[Field] = &[
+    field("provider", Kind::Text, "\"zai\""),
+    field("status", Kind::Whole(400, 599), "429"),
+    field("code", Kind::Texts, "\"rate_limit*\""),
+    field("text", Kind::Texts, "\"too many requests\""),
+    field("means", Kind::Text, "\"account_rate\""),
+    field("for_ms", Kind::Whole(1, MOST_MS), "60000"),
 ];
 
 /// What people write who know other programs.
@@ -163,6 +183,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("sessionheader", "session_rules"),
     ("sessionheaders", "session_rules"),
     ("sessionid", "session_rules"),
+    ("errors", "error_rules"),
+    ("message", "text"),
+    ("phrase", "text"),
+    ("type", "code"),
+    ("matter", "means"),
     ("subagents", "split_subagents"),
     ("headername", "header"),
     ("path", "body"),

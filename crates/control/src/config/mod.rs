@@ -3,6 +3,7 @@
 mod credential;
 mod document;
 mod environment;
+mod errors;
 mod field;
 mod finding;
 mod location;
@@ -218,6 +219,7 @@ impl Config {
             limits,
             recognition,
             answer_headers,
+            error_rules: errors::own_rules(&sheet.errors),
         };
         refuse_itself(&plan, &listen, &builder, findings);
         Some(Self {
@@ -292,7 +294,11 @@ fn pools(
             place: Place::Default,
         };
         builder
-            .target(given.unwrap_or(&usual), findings)
+            .target(
+                given.unwrap_or(&usual),
+                sheet.scalars.get("provider"),
+                findings,
+            )
             .and_then(|target| builder.pool("", &target, &sheet.keys, findings))
     };
     let mut named_pools: Vec<Pool> = Vec::new();

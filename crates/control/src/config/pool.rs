@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api_key_lb_core::plan::RESERVED_POOL_NAMES;
+use api_key_lb_core::provider::{self, PROVIDERS, Provider};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::{AccountId, Key, KeyId, Pool};
 
@@ -16,6 +17,23 @@ use super::sheet::{KeyEntry, PoolEntry, whole};
 
 /// The most characters of a label or a pool name.
 const MOST_NAME: usize = 64;
+
+/// The provider of that name; a problem if there is none.
+fn known_provider(name: &Sourced<String>, findings: &mut Findings) -> Option<&'static Provider> {
+    let found = provider::called(name.value.trim());
+    if found.is_none() {
+        let known: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
+        findings.problem(
+            &name.place,
+            format!(
+                "this `provider` is not known; write one of {}, or remove it: then the host of \
+                 the target says who it is",
+                known.join(", ")
+            ),
+        );
+    }
+    found
+}
 
 /// Builds pools one after the other, remembering what must be unique among all of them.
 pub(crate) struct PoolBuilder<'a> {
@@ -68,14 +86,20 @@ impl<'a> PoolBuilder<'a> {
         }
     }
 
-    /// A target; a problem if it is none, a warning if keys would travel to it in the open.
+    /// A target and, if it was said, who is behind it; a problem if it is none, a warning if keys
+    /// would travel to it in the open.
     pub(crate) fn target(
         &mut self,
         given: &Sourced<String>,
+        behind: Option<&Sourced<String>>,
         findings: &mut Findings,
     ) -> Option<Arc<Target>> {
+        let behind = behind.and_then(|name| known_provider(name, findings));
         let target = match Target::parse(&given.value) {
-            Ok(target) => Arc::new(target),
+            Ok(target) => Arc::new(match behind {
+                Some(provider) => target.with_provider(provider),
+                None => target,
+            }),
             Err(error) => {
                 findings.problem(&given.place, format!("`target`: {error}"));
                 return None;
@@ -143,7 +167,7 @@ impl<'a> PoolBuilder<'a> {
                 ),
             );
         }
-        let target = self.target(target, findings)?;
+        let target = self.target(target, entry.provider.as_ref(), findings)?;
         self.pool(name, &target, &entry.keys, findings)
     }
 
@@ -205,8 +229,14 @@ impl<'a> PoolBuilder<'a> {
     ) -> Option<Key> {
         let secret = credential::resolve(&entry.key, what, self.env, findings);
         let target = match entry.rest.get("target") {
-            Some(own) => self.target(own, findings)?,
-            None => target.clone(),
+            Some(own) => self.target(own, entry.rest.get("provider"), findings)?,
+            None => match entry.rest.get("provider") {
+                Some(name) => {
+                    let provider = known_provider(name, findings)?;
+                    Arc::new(Target::clone(target).with_provider(provider))
+                }
+                None => target.clone(),
+            },
         };
         let weight = whole(KEY_FIELDS, &entry.rest, "weight", findings)
             .and_then(|weight| u32::try_from(weight).ok())

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::document::{Member, Node, Value};
 use super::environment::{Environment, Flags};
+use super::errors::{ErrorEntry, entries};
 use super::field::{FIELDS, Field, KEY_FIELDS, Kind, POOL_FIELDS, meant, named};
 use super::finding::{Findings, Place, Sourced};
 use super::recognition::{RuleEntry, rules};
@@ -20,7 +21,7 @@ pub(crate) type Scalars = BTreeMap<&'static str, Sourced<String>>;
 pub(crate) struct KeyEntry {
     /// The secret, or where it is.
     pub(crate) key: Sourced<String>,
-    /// `label`, `weight`, `account` and `target`.
+    /// `label`, `weight`, `account`, `target` and `provider`.
     pub(crate) rest: Scalars,
 }
 
@@ -28,6 +29,7 @@ pub(crate) struct KeyEntry {
 pub(crate) struct PoolEntry {
     pub(crate) name: Sourced<String>,
     pub(crate) target: Option<Sourced<String>>,
+    pub(crate) provider: Option<Sourced<String>>,
     pub(crate) keys: Vec<KeyEntry>,
 }
 
@@ -39,6 +41,7 @@ pub(crate) struct Sheet {
     pub(crate) keys: Vec<KeyEntry>,
     pub(crate) pools: Vec<PoolEntry>,
     pub(crate) rules: Vec<RuleEntry>,
+    pub(crate) errors: Vec<ErrorEntry>,
     /// Whether keys were given in a form that could not be read, which has been said.
     pub(crate) keys_unread: bool,
 }
@@ -71,6 +74,7 @@ impl Sheet {
                     sheet.lists.insert(field.name, texts);
                 }
                 Kind::Rules => sheet.rules = rules(field, node, findings),
+                Kind::Errors => sheet.errors = entries(field, node, findings),
                 Kind::Ignored => {}
                 Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice => {
                     if let Some(value) = scalar(field, node, findings) {
@@ -398,6 +402,7 @@ fn pool(field: &Field, member: Member, findings: &mut Findings) -> Option<PoolEn
             place: member.place,
         },
         target: None,
+        provider: None,
         keys: Vec::new(),
     };
     let Value::Object(members) = member.node.value else {
@@ -405,8 +410,9 @@ fn pool(field: &Field, member: Member, findings: &mut Findings) -> Option<PoolEn
         return None;
     };
     for (field, node) in fields(POOL_FIELDS, " for a pool", members, findings) {
-        match field.kind {
-            Kind::Keys => pool.keys = keys(field, node, findings),
+        match field.name {
+            "keys" => pool.keys = keys(field, node, findings),
+            "provider" => pool.provider = scalar(field, node, findings),
             _ => pool.target = scalar(field, node, findings),
         }
     }

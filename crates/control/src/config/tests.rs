@@ -1,5 +1,6 @@
 //! Loading as a whole: precedence, old forms, secrets, labels, pools.
 
+mod errors;
 mod recognition;
 mod refusals;
 mod surroundings;

@@ -4,18 +4,15 @@ use std::time::Duration;
 
 use crate::moment::Moment;
 
-/// First backoff when the provider names no time, and none is configured …
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// … and the longest: rate limits are counted by the minute.
-const BACKOFF_LONGEST: Duration = Duration::from_secs(60);
 /// For how long after a throttle an account counts as near its limit: providers count by the minute.
 const NEAR_LIMIT: Duration = Duration::from_secs(60);
-/// First time a refused key comes last …
-const REFUSED_FIRST: Duration = Duration::from_secs(60);
-/// … and the longest, so that a key that was paid for or re-enabled is found within the hour.
-const REFUSED_LONGEST: Duration = Duration::from_secs(3600);
 
-/// The cooldown of one account.
+/// The usual time when a provider names none: the first one, doubled each time in a row, up to the
+/// second.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Usual(pub(super) Duration, pub(super) Duration);
+
+/// The cooldown of an account, or of a model of it.
 #[derive(Debug, Default)]
 pub(super) struct Cooldown {
     until: Moment,
@@ -35,23 +32,14 @@ impl Cooldown {
         self.is_cooling(now).then_some(self.until)
     }
 
-    /// The provider throttled it: until its own time if it named one, else for the configured
-    /// time, else with backoff. A longer cooldown is never shortened, and refusals that come in
+    /// The provider throttled it: until its own time if it named one, else for the usual time. A
+    /// longer cooldown is never shortened, and refusals that come in
     /// while it cools already (sent before it was known) do not count again.
-    pub(super) fn throttled(
-        &mut self,
-        until: Option<Moment>,
-        configured: Option<Duration>,
-        now: Moment,
-    ) {
+    pub(super) fn throttled(&mut self, until: Option<Moment>, usual: Usual, now: Moment) {
         if !self.is_cooling(now) {
             self.streak = self.streak.saturating_add(1);
         }
-        let until = until.unwrap_or_else(|| {
-            now.after(
-                configured.unwrap_or_else(|| backoff(BACKOFF_FIRST, self.streak, BACKOFF_LONGEST)),
-            )
-        });
+        let until = until.unwrap_or_else(|| now.after(backoff(usual.0, self.streak, usual.1)));
         self.until = self.until.max(until);
         self.last_until = Some(self.until);
     }
@@ -60,6 +48,13 @@ impl Cooldown {
     pub(super) fn is_near_limit(&self, now: Moment) -> bool {
         self.last_until
             .is_some_and(|until| now <= until.after(NEAR_LIMIT))
+    }
+
+    /// Whichever lasts longer.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.until = self.until.max(other.until);
+        self.last_until = self.last_until.max(other.last_until);
+        self.streak = self.streak.max(other.streak);
     }
 
     /// It served a request. That ends a streak, but not a cooldown: an answer that began before
@@ -87,10 +82,10 @@ impl Refused {
         self.is_in_force(now).then_some(self.until)
     }
 
-    pub(super) fn again(&mut self, now: Moment) {
+    pub(super) fn again(&mut self, first: Duration, longest: Duration, now: Moment) {
         if !self.is_in_force(now) {
             self.streak = self.streak.saturating_add(1);
-            self.until = now.after(backoff(REFUSED_FIRST, self.streak, REFUSED_LONGEST));
+            self.until = now.after(backoff(first, self.streak, longest));
         }
     }
 }
@@ -106,6 +101,9 @@ fn backoff(first: Duration, streak: u32, longest: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    const USUAL: Usual = Usual(Duration::from_secs(1), Duration::from_secs(60));
+    const ALWAYS: Usual = Usual(Duration::from_secs(30), Duration::from_secs(30));
+
     fn at(seconds: u64) -> Moment {
         Moment::from_unix_millis(1_790_000_000_000 + seconds * 1000)
     }
@@ -113,7 +111,7 @@ mod tests {
     #[test]
     fn the_providers_time_wins_over_the_configured_one() {
         let mut cooldown = Cooldown::default();
-        cooldown.throttled(Some(at(5)), Some(Duration::from_secs(60)), at(0));
+        cooldown.throttled(Some(at(5)), ALWAYS, at(0));
         assert_eq!(cooldown.until(at(4)), Some(at(5)));
         assert!(!cooldown.is_cooling(at(5)));
     }
@@ -121,7 +119,7 @@ mod tests {
     #[test]
     fn the_configured_time_is_used_when_the_provider_names_none() {
         let mut cooldown = Cooldown::default();
-        cooldown.throttled(None, Some(Duration::from_secs(30)), at(0));
+        cooldown.throttled(None, ALWAYS, at(0));
         assert_eq!(cooldown.until(at(0)), Some(at(30)));
     }
 
@@ -130,25 +128,25 @@ mod tests {
         let mut cooldown = Cooldown::default();
         let mut now = at(0);
         for wanted in [1, 2, 4, 8, 16, 32, 60, 60] {
-            cooldown.throttled(None, None, now);
+            cooldown.throttled(None, USUAL, now);
             let until = cooldown.until(now).unwrap();
             assert_eq!(until.since(now), Duration::from_secs(wanted));
             now = until;
         }
         cooldown.served(now);
-        cooldown.throttled(None, None, now);
-        assert_eq!(cooldown.until(now).unwrap().since(now), BACKOFF_FIRST);
+        cooldown.throttled(None, USUAL, now);
+        assert_eq!(cooldown.until(now).unwrap().since(now), USUAL.0);
     }
 
     #[test]
     fn a_burst_of_refusals_counts_once_and_never_shortens_a_cooldown() {
         let mut cooldown = Cooldown::default();
         for _ in 0..10 {
-            cooldown.throttled(None, None, at(0));
+            cooldown.throttled(None, USUAL, at(0));
         }
         assert_eq!(cooldown.until(at(0)), Some(at(1)));
-        cooldown.throttled(Some(at(100)), None, at(0));
-        cooldown.throttled(Some(at(3)), None, at(0));
+        cooldown.throttled(Some(at(100)), USUAL, at(0));
+        cooldown.throttled(Some(at(3)), USUAL, at(0));
         assert_eq!(cooldown.until(at(0)), Some(at(100)));
     }
 }

@@ -1,6 +1,9 @@
 //! Which key serves: sessions, cooldowns, choice. Time is an argument; nothing here waits or reads.
 
+mod account;
+mod accounts;
 mod answers;
+mod choice;
 mod cooldown;
 mod lineage;
 mod recognition;
@@ -10,20 +13,45 @@ mod shared_id;
 mod standing;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use crate::fact::{Affinity, SessionId, Usage};
+use crate::fact::{Affinity, ModelId, SessionId, Usage};
+use crate::headroom::Bucket;
 use crate::moment::Moment;
 use crate::plan::{AccountId, Key, KeyId, Plan, Pool, SplitSubAgents, Timing};
-use crate::verdict::Verdict;
+use crate::verdict::{Matter, Verdict};
+use account::Account;
 use answers::Answers;
-use cooldown::{Cooldown, Refused};
+use cooldown::Refused;
 use lineage::Lineage;
-use sessions::{Home, Sessions};
+use sessions::Sessions;
 use shared_id::SharedIds;
 
 pub use recognition::Session;
 pub use shared_id::{Split, SplitReason};
 pub use standing::{Shared, Standing};
+
+/// First time a refused key comes last …
+const REFUSED_FIRST: Duration = Duration::from_secs(60);
+/// … and the longest, so that a key that was paid for or re-enabled is found within the hour.
+const REFUSED_LONGEST: Duration = Duration::from_secs(3600);
+/// First time a key comes last for a model that it was refused …
+const LACKS_FIRST: Duration = Duration::from_secs(3600);
+/// … and the longest: subscriptions change by the day.
+const LACKS_LONGEST: Duration = Duration::from_secs(12 * 3600);
+/// Models remembered that a key lacks; the oldest goes first.
+const MODELS_LACKED: usize = 32;
+
+/// What is asked of the policy: who serves this request?
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The keys that may serve it.
+    pub pool: &'a Pool,
+    /// Its session, if it has one.
+    pub session: Option<&'a Session>,
+    /// The model that it names, if it names one.
+    pub model: Option<ModelId>,
+}
 
 /// What the core knows of one key.
 #[derive(Debug, Default)]
@@ -33,8 +61,26 @@ struct KeyState {
     cache_hits: u64,
     in_flight: u32,
     refused: Refused,
+    /// What kept it from serving last, by which rule; nothing since it has served.
+    trouble: Option<(Matter, &'static str)>,
+    /// Models that it was refused, and for how long it comes last for them.
+    lacks: Vec<(ModelId, Refused)>,
     /// Smooth weighted rotation: what it is owed among requests without a session.
     credit: i64,
+}
+
+impl KeyState {
+    fn lacks_model(&mut self, model: ModelId, now: Moment) {
+        let place = self.lacks.iter().position(|(known, _)| *known == model);
+        let place = place.unwrap_or_else(|| {
+            if self.lacks.len() >= MODELS_LACKED {
+                self.lacks.remove(0);
+            }
+            self.lacks.push((model, Refused::default()));
+            self.lacks.len() - 1
+        });
+        self.lacks[place].1.again(LACKS_FIRST, LACKS_LONGEST, now);
+    }
 }
 
 /// One key as `status` shows it.
@@ -42,6 +88,8 @@ struct KeyState {
 pub struct KeySnapshot {
     /// Which key.
     pub id: KeyId,
+    /// The account it belongs to, as configured or as its provider's answers showed.
+    pub account: AccountId,
     /// Attempts made with it.
     pub requests: u64,
     /// Attempts that failed through no fault of the client.
@@ -50,10 +98,14 @@ pub struct KeySnapshot {
     pub cache_hits: u64,
     /// Attempts running now.
     pub in_flight: u32,
-    /// Its account must not be used until then.
+    /// Its account must not be used until then, for all models or for some.
     pub cooling_until: Option<Moment>,
     /// The provider refused it; it comes last until then.
     pub refused_until: Option<Moment>,
+    /// What kept it from serving last, and the rule that said so; nothing since it has served.
+    pub trouble: Option<(Matter, &'static str)>,
+    /// For how many models alone its account must not be used right now; 0 if for all.
+    pub cooling_models: usize,
 }
 
 /// Everything `status` shows of the policy.
@@ -88,7 +140,9 @@ pub enum Choice {
 #[derive(Debug)]
 pub struct Policy {
     keys: HashMap<KeyId, KeyState>,
-    accounts: HashMap<AccountId, Cooldown>,
+    accounts: HashMap<AccountId, Account>,
+    /// What accounts known only by their key have turned out to be.
+    owners: HashMap<AccountId, AccountId>,
     sessions: Sessions,
     lineage: Lineage,
     shared_ids: SharedIds,
@@ -104,6 +158,7 @@ impl Policy {
         Self {
             keys: HashMap::new(),
             accounts: HashMap::new(),
+            owners: HashMap::new(),
             sessions: Sessions::new(most, ttl),
             lineage: Lineage::new(most, ttl),
             shared_ids: SharedIds::new(most, ttl),
@@ -111,169 +166,6 @@ impl Policy {
             split_subagents: plan.recognition.split_subagents,
             timing: plan.timing.clone(),
         }
-    }
-
-    /// Which key of `pool` serves `session` next, given the keys this request has already tried.
-    ///
-    /// Home first; then the other keys in the session's own order. Keys of a cooling account are
-    /// passed over, and no key comes twice. Keys the provider refuses come last, but they come: if
-    /// nothing else is left, its own answer is the best there is.
-    pub fn choose(
-        &mut self,
-        pool: &Pool,
-        session: Option<&Session>,
-        tried: &[KeyId],
-        now: Moment,
-    ) -> Choice {
-        let chosen = match session {
-            None => self
-                .next_in_turn(pool, tried, now)
-                .map(|key| (key, Affinity::None)),
-            Some(session) => self.for_session(pool, session, tried, now),
-        };
-        match chosen {
-            Some((key, affinity)) => Choice::Use { key, affinity },
-            None => Choice::Exhausted {
-                soonest: self.soonest(pool, now),
-            },
-        }
-    }
-
-    /// What [`Policy::choose`] would say to the first attempt of a request of `session`; changes
-    /// nothing.
-    pub fn preview(&self, pool: &Pool, session: &Session, now: Moment) -> Choice {
-        let home = self.sessions.peek(session.id, now);
-        match self.pick(pool, session, home, &[], now) {
-            Some((key, affinity)) => Choice::Use { key, affinity },
-            None => Choice::Exhausted {
-                soonest: self.soonest(pool, now),
-            },
-        }
-    }
-
-    fn for_session(
-        &mut self,
-        pool: &Pool,
-        session: &Session,
-        tried: &[KeyId],
-        now: Moment,
-    ) -> Option<(usize, Affinity)> {
-        let home = self.sessions.home(session.id, now);
-        let (at, affinity) = self.pick(pool, session, home, tried, now)?;
-        if home.is_none() {
-            let account = pool.keys[at].account;
-            self.sessions.settle(session.id, account, now);
-        }
-        Some((at, affinity))
-    }
-
-    fn pick(
-        &self,
-        pool: &Pool,
-        session: &Session,
-        home: Option<Home>,
-        tried: &[KeyId],
-        now: Moment,
-    ) -> Option<(usize, Affinity)> {
-        let drawn_to = home.map(|home| home.account).or(session.first);
-        let keeps_off = |account: AccountId| {
-            home.is_none() && session.spread && self.is_near_limit(account, now)
-        };
-        let (at, key) = pool
-            .keys
-            .iter()
-            .enumerate()
-            .filter(|(_, key)| self.may_try(key, tried, now))
-            .max_by(|(_, one), (_, other)| {
-                let rank = |key: &Key| {
-                    (
-                        !self.refused(key, now),
-                        drawn_to == Some(key.account),
-                        !keeps_off(key.account),
-                        rendezvous::Score::of(session.id, key.id, key.weight),
-                    )
-                };
-                rank(one).cmp(&rank(other))
-            })?;
-        let affinity = match home {
-            // Nothing is warm where nothing was served: a home that has refused is no home.
-            Some(home) if home.account == key.account && home.served => Affinity::Home,
-            Some(home) if home.served && self.home_remains(pool, home.account, now) => {
-                Affinity::Borrowed
-            }
-            Some(home) if home.served => Affinity::Moved,
-            _ => Affinity::New,
-        };
-        Some((at, affinity))
-    }
-
-    /// Whether a home account is still there and only cannot serve right now.
-    fn home_remains(&self, pool: &Pool, account: AccountId, now: Moment) -> bool {
-        pool.keys
-            .iter()
-            .any(|key| key.account == account && !self.refused(key, now))
-    }
-
-    /// Requests without a session take turns, by weight (smooth weighted round robin, as nginx).
-    fn next_in_turn(&mut self, pool: &Pool, tried: &[KeyId], now: Moment) -> Option<usize> {
-        let candidates = self.candidates(pool, tried, now);
-        let chosen = self.whose_turn(pool, &candidates)?;
-        let mut total = 0;
-        for at in candidates {
-            let key = &pool.keys[at];
-            self.keys.entry(key.id).or_default().credit += i64::from(key.weight);
-            total += i64::from(key.weight);
-        }
-        self.keys.entry(pool.keys[chosen].id).or_default().credit -= total;
-        Some(chosen)
-    }
-
-    /// The keys that take turns: those that the provider refuses only if there are no others.
-    fn candidates(&self, pool: &Pool, tried: &[KeyId], now: Moment) -> Vec<usize> {
-        let usable: Vec<usize> = (0..pool.keys.len())
-            .filter(|at| self.may_try(&pool.keys[*at], tried, now))
-            .collect();
-        let fresh: Vec<usize> = usable
-            .iter()
-            .copied()
-            .filter(|at| !self.refused(&pool.keys[*at], now))
-            .collect();
-        if fresh.is_empty() { usable } else { fresh }
-    }
-
-    /// Which of them is owed the most once each has been given its share; the first one of equals.
-    fn whose_turn(&self, pool: &Pool, candidates: &[usize]) -> Option<usize> {
-        let mut best: Option<(i64, usize)> = None;
-        for at in candidates {
-            let key = &pool.keys[*at];
-            let owed = self.keys.get(&key.id).map_or(0, |state| state.credit);
-            let credit = owed + i64::from(key.weight);
-            if best.is_none_or(|(most, _)| credit > most) {
-                best = Some((credit, *at));
-            }
-        }
-        best.map(|(_, at)| at)
-    }
-
-    fn may_try(&self, key: &Key, tried: &[KeyId], now: Moment) -> bool {
-        !tried.contains(&key.id)
-            && !self
-                .accounts
-                .get(&key.account)
-                .is_some_and(|account| account.is_cooling(now))
-    }
-
-    fn refused(&self, key: &Key, now: Moment) -> bool {
-        self.keys
-            .get(&key.id)
-            .is_some_and(|state| state.refused.is_in_force(now))
-    }
-
-    fn soonest(&self, pool: &Pool, now: Moment) -> Option<Moment> {
-        pool.keys
-            .iter()
-            .filter_map(|key| self.accounts.get(&key.account)?.until(now))
-            .min()
     }
 
     /// An attempt with `key` begins.
@@ -294,52 +186,82 @@ impl Policy {
     /// not the request's.
     pub fn judged(
         &mut self,
-        pool: &Pool,
+        asked: &Asked<'_>,
         key: &Key,
-        session: Option<SessionId>,
         verdict: Verdict,
         refused_before: &[KeyId],
         now: Moment,
     ) {
+        let configured = self.timing.cooldown;
+        let account = self.account_of(key);
+        self.accounts
+            .entry(account)
+            .or_default()
+            .judged(verdict, asked.model, configured, now);
         let state = self.keys.entry(key.id).or_default();
         state.errors += u64::from(verdict.is_error());
-        match verdict {
-            Verdict::Served => {
+        if verdict.is_error() {
+            state.trouble = Some((verdict.matter, verdict.rule));
+        }
+        match verdict.matter {
+            Matter::Served => {
                 state.refused = Refused::default();
-                if let Some(account) = self.accounts.get_mut(&key.account) {
-                    account.served(now);
-                }
+                state.trouble = None;
+                state.lacks.retain(|(model, _)| Some(*model) != asked.model);
                 for refused in refused_before {
-                    self.keys.entry(*refused).or_default().refused.again(now);
+                    let state = self.keys.entry(*refused).or_default();
+                    state.refused.again(REFUSED_FIRST, REFUSED_LONGEST, now);
                 }
-                if let Some(session) = session {
-                    self.serve(pool, session, key, now);
+                if let Some(session) = asked.session {
+                    self.serve(asked.pool, session.id, key, asked.model, now);
                 }
             }
-            Verdict::Throttled { until } => {
-                let cooldown = self.timing.cooldown;
-                self.accounts
-                    .entry(key.account)
-                    .or_default()
-                    .throttled(until, cooldown, now);
+            Matter::Entitlement => {
+                if let Some(model) = asked.model {
+                    state.lacks_model(model, now);
+                }
             }
-            Verdict::ClientFault
-            | Verdict::KeyRefused
-            | Verdict::CreditExhausted
-            | Verdict::ServerFault
-            | Verdict::Unreachable => {}
+            _ => {}
+        }
+    }
+
+    /// What the answer to an attempt with `key` told besides serving it or not: what is left of
+    /// its limits, and whose account it is.
+    pub fn told(
+        &mut self,
+        key: &Key,
+        model: Option<ModelId>,
+        left: &[Bucket],
+        owner: Option<AccountId>,
+        now: Moment,
+    ) {
+        if let Some(owner) = owner {
+            self.identified(key, owner, now);
+        }
+        if !left.is_empty() {
+            let account = self.account_of(key);
+            let account = self.accounts.entry(account).or_default();
+            account.learned(model, left, now);
         }
     }
 
     /// Keeps, founds or moves the session's home after `key` has served it.
-    fn serve(&mut self, pool: &Pool, session: SessionId, key: &Key, now: Moment) {
+    fn serve(
+        &mut self,
+        pool: &Pool,
+        session: SessionId,
+        key: &Key,
+        model: Option<ModelId>,
+        now: Moment,
+    ) {
+        let account = self.account_of(key);
         let keeps = self.sessions.home(session, now).is_some_and(|home| {
-            home.account == key.account
+            self.canonical(home.account) == account
                 // A home that has never served holds no warm cache: whoever serves first does.
-                || (home.served && self.home_remains(pool, home.account, now))
+                || (home.served && self.home_remains(pool, home.account, model, now))
         });
         if !keeps {
-            self.sessions.settle(session, key.account, now);
+            self.sessions.settle(session, account, now);
         }
         self.sessions.served(session, now);
     }
@@ -357,18 +279,22 @@ impl Policy {
             .pools()
             .flat_map(|pool| &pool.keys)
             .map(|key| {
-                let state = self.keys.entry(key.id).or_default();
+                let id = self.account_of(key);
+                let account = self.accounts.get(&id);
+                let without_credit = account.and_then(|account| account.without_credit(now));
+                let unknown = KeyState::default();
+                let state = self.keys.get(&key.id).unwrap_or(&unknown);
                 KeySnapshot {
                     id: key.id,
+                    account: id,
                     requests: state.requests,
                     errors: state.errors,
                     cache_hits: state.cache_hits,
                     in_flight: state.in_flight,
-                    cooling_until: self
-                        .accounts
-                        .get(&key.account)
-                        .and_then(|account| account.until(now)),
-                    refused_until: state.refused.until(now),
+                    cooling_until: account.and_then(|account| account.any_until(now)),
+                    refused_until: state.refused.until(now).max(without_credit),
+                    trouble: state.trouble,
+                    cooling_models: account.map_or(0, |account| account.cooling_models(now)),
                 }
             })
             .collect();

@@ -24,9 +24,6 @@ pub struct Session {
     pub part: Part,
     /// Where a new session goes first: where its parent's prefix is warm.
     pub(super) first: Option<AccountId>,
-    /// Whether a new session keeps off accounts that are near their limit: it is split off because
-    /// its home is.
-    pub(super) spread: bool,
     /// The id that it is counted for, if that may be shared.
     pub(super) counted: Option<SessionId>,
     /// What shows right now that the id is shared.
@@ -43,7 +40,6 @@ impl Session {
             rule,
             part: Part::Whole,
             first: None,
-            spread: false,
             counted: None,
             split: None,
             carries_on: false,
@@ -100,7 +96,6 @@ impl Policy {
         Session {
             id: part,
             part: Part::Conversation,
-            spread: true,
             ..session
         }
     }
@@ -121,7 +116,6 @@ impl Policy {
         Session {
             id: own,
             part: Part::SubAgent,
-            spread: true,
             ..session
         }
     }
@@ -143,19 +137,13 @@ impl Policy {
             return None;
         }
         let home = self.sessions.peek(parent, now)?;
-        Some(home.account)
+        Some(self.canonical(home.account))
     }
 
     fn home_is_near_limit(&self, session: SessionId, now: Moment) -> bool {
         self.sessions
             .peek(session, now)
-            .is_some_and(|home| self.is_near_limit(home.account, now))
-    }
-
-    pub(super) fn is_near_limit(&self, account: AccountId, now: Moment) -> bool {
-        self.accounts
-            .get(&account)
-            .is_some_and(|account| account.is_near_limit(now))
+            .is_some_and(|home| self.is_near_limit(self.canonical(home.account), None, now))
     }
 
     /// Whether the messages of a request of `session`, which its head names, should be read whole:

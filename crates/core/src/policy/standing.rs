@@ -1,11 +1,11 @@
 //! What the policy knows of a session, for whoever explains a choice. Changes nothing.
 
+use super::Policy;
 use super::recognition::Session;
 use super::shared_id::SplitReason;
-use super::{Choice, Policy};
-use crate::fact::{Affinity, Part};
+use crate::fact::Part;
 use crate::moment::Moment;
-use crate::plan::{AccountId, Pool};
+use crate::plan::AccountId;
 
 /// How it stands with a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,31 +48,19 @@ impl Policy {
             shared,
         }
     }
-
-    /// What [`Policy::choose`] would say to the first attempt of a request without a session.
-    pub fn next_turn(&self, pool: &Pool, now: Moment) -> Choice {
-        let candidates = self.candidates(pool, &[], now);
-        match self.whose_turn(pool, &candidates) {
-            Some(key) => Choice::Use {
-                key,
-                affinity: Affinity::None,
-            },
-            None => Choice::Exhausted {
-                soonest: self.soonest(pool, now),
-            },
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use super::super::{Asked, Choice};
     use super::*;
+    use crate::plan::Pool;
     use crate::plan::{Guard, Key, KeyId, Limits, Plan, Recognition, Timing};
     use crate::secret::Secret;
     use crate::target::Target;
-    use crate::verdict::Verdict;
+    use crate::verdict::{Matter, Verdict};
 
     fn plan(weights: &[u32]) -> Plan {
         let target = Arc::new(Target::parse("https://h").unwrap());
@@ -101,6 +89,7 @@ mod tests {
             limits: Limits::default(),
             recognition: Recognition::default(),
             answer_headers: true,
+            error_rules: Vec::new(),
         }
     }
 
@@ -108,23 +97,28 @@ mod tests {
     fn the_next_turn_is_foreseen_and_foreseeing_takes_nobodys_turn() {
         let plan = plan(&[3, 1, 2]);
         let pool = plan.default_pool.as_ref().unwrap();
+        let asked = Asked {
+            pool,
+            session: None,
+            model: None,
+        };
         let mut policy = Policy::new(&plan);
         let now = Moment::from_unix_millis(1_790_000_000_000);
         for turn in 0..24 {
             if turn == 12 {
-                let verdict = Verdict::Throttled { until: None };
-                policy.judged(pool, &pool.keys[0], None, verdict, &[], now);
+                let verdict = Verdict::new(Matter::AccountRate, "test");
+                policy.judged(&asked, &pool.keys[0], verdict, &[], now);
             }
-            let foreseen = policy.next_turn(pool, now);
-            assert_eq!(policy.next_turn(pool, now), foreseen);
-            assert_eq!(policy.choose(pool, None, &[], now), foreseen, "turn {turn}");
+            let foreseen = policy.preview(&asked, now);
+            assert_eq!(policy.preview(&asked, now), foreseen);
+            assert_eq!(policy.choose(&asked, &[], now), foreseen, "turn {turn}");
         }
         for key in &pool.keys {
-            let verdict = Verdict::Throttled { until: None };
-            policy.judged(pool, key, None, verdict, &[], now);
+            let verdict = Verdict::new(Matter::AccountRate, "test");
+            policy.judged(&asked, key, verdict, &[], now);
         }
         assert!(matches!(
-            policy.next_turn(pool, now),
+            policy.preview(&asked, now),
             Choice::Exhausted { soonest: Some(_) }
         ));
     }

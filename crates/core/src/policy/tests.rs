@@ -10,8 +10,9 @@ use super::*;
 use crate::plan::{Guard, Limits};
 use crate::secret::Secret;
 use crate::target::Target;
+use crate::verdict::Matter;
 
-fn at(millis: u64) -> Moment {
+pub(super) fn at(millis: u64) -> Moment {
     Moment::from_unix_millis(1_790_000_000_000 + millis)
 }
 
@@ -47,41 +48,54 @@ fn plan(names: &[&str]) -> Plan {
         limits: Limits::default(),
         recognition: crate::plan::Recognition::default(),
         answer_headers: true,
+        error_rules: Vec::new(),
     }
 }
 
-struct World {
+pub(super) struct World {
     plan: Plan,
-    policy: Policy,
+    pub(super) policy: Policy,
+    pub(super) model: Option<ModelId>,
 }
 
 impl World {
-    fn new(names: &[&str]) -> Self {
+    pub(super) fn new(names: &[&str]) -> Self {
         let plan = plan(names);
         Self {
             policy: Policy::new(&plan),
             plan,
+            model: None,
         }
     }
 
-    fn pool(&self) -> &Pool {
+    pub(super) fn pool(&self) -> &Pool {
         self.plan.default_pool.as_ref().unwrap()
     }
 
-    fn choose(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> Choice {
+    pub(super) fn choose(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> Choice {
         let pool = self.plan.default_pool.as_ref().unwrap();
         let session = session.map(|id| Session::named(SessionId(id), "test".into()));
-        self.policy.choose(pool, session.as_ref(), tried, at(now))
+        let asked = Asked {
+            pool,
+            session: session.as_ref(),
+            model: self.model,
+        };
+        self.policy.choose(&asked, tried, at(now))
     }
 
-    fn used(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> (KeyId, Affinity) {
+    pub(super) fn used(
+        &mut self,
+        session: Option<u128>,
+        tried: &[KeyId],
+        now: u64,
+    ) -> (KeyId, Affinity) {
         match self.choose(session, tried, now) {
             Choice::Use { key, affinity } => (self.pool().keys[key].id, affinity),
             Choice::Exhausted { .. } => panic!("a key was expected"),
         }
     }
 
-    fn judged(
+    pub(super) fn judged(
         &mut self,
         session: Option<u128>,
         key: KeyId,
@@ -91,21 +105,33 @@ impl World {
     ) {
         let pool = self.plan.default_pool.as_ref().unwrap();
         let key = pool.keys.iter().find(|known| known.id == key).unwrap();
-        self.policy
-            .judged(pool, key, session.map(SessionId), verdict, refused, at(now));
+        let session = session.map(|id| Session::named(SessionId(id), "test".into()));
+        let asked = Asked {
+            pool,
+            session: session.as_ref(),
+            model: self.model,
+        };
+        self.policy.judged(&asked, key, verdict, refused, at(now));
+    }
+
+    pub(super) fn learned(&mut self, key: KeyId, buckets: &[Bucket], now: u64) {
+        let pool = self.plan.default_pool.as_ref().unwrap();
+        let key = pool.keys.iter().find(|known| known.id == key).unwrap();
+        self.policy.told(key, self.model, buckets, None, at(now));
     }
 
     /// One request that is served at the first try.
-    fn served(&mut self, session: u128, now: u64) -> (KeyId, Affinity) {
+    pub(super) fn served(&mut self, session: u128, now: u64) -> (KeyId, Affinity) {
         let (key, affinity) = self.used(Some(session), &[], now);
-        self.judged(Some(session), key, Verdict::Served, &[], now);
+        self.judged(Some(session), key, Verdict::SERVED, &[], now);
         (key, affinity)
     }
 }
 
-fn throttled(until: u64) -> Verdict {
-    Verdict::Throttled {
+pub(super) fn throttled(until: u64) -> Verdict {
+    Verdict {
         until: Some(at(until)),
+        ..Verdict::new(Matter::AccountRate, "test")
     }
 }
 
@@ -142,7 +168,7 @@ fn a_home_that_never_served_gives_way_to_whoever_did() {
     world.judged(Some(7), first, throttled(1_000), &[], 0);
     let (second, affinity) = world.used(Some(7), &[first], 0);
     assert_eq!(affinity, Affinity::New);
-    world.judged(Some(7), second, Verdict::Served, &[], 0);
+    world.judged(Some(7), second, Verdict::SERVED, &[], 0);
     assert_eq!(world.served(7, 2_000), (second, Affinity::Home));
 }
 
@@ -151,13 +177,13 @@ fn a_refused_home_is_left_for_good_and_a_refusal_alone_is_held_against_nobody() 
     let mut world = World::new(&["a", "b"]);
     let (home, _) = world.served(7, 0);
     let (other, _) = world.used(Some(7), &[home], 10);
-    world.judged(Some(7), home, Verdict::KeyRefused, &[], 10);
+    world.judged(Some(7), home, Verdict::new(Matter::Key, "test"), &[], 10);
     assert_eq!(
         world.used(Some(7), &[], 20).0,
         home,
         "nothing proves that it was the key"
     );
-    world.judged(Some(7), other, Verdict::Served, &[home], 30);
+    world.judged(Some(7), other, Verdict::SERVED, &[home], 30);
     assert_eq!(
         world.served(7, 40),
         (other, Affinity::Home),
@@ -179,7 +205,7 @@ fn a_refused_home_is_left_for_good_and_a_refusal_alone_is_held_against_nobody() 
 fn refused_keys_come_last_but_they_come() {
     let mut world = World::new(&["a", "b"]);
     let ids: Vec<KeyId> = world.pool().keys.iter().map(|key| key.id).collect();
-    world.judged(None, ids[1], Verdict::Served, &[ids[0]], 0);
+    world.judged(None, ids[1], Verdict::SERVED, &[ids[0]], 0);
     assert_eq!(world.used(None, &[], 1).0, ids[1]);
     assert_eq!(world.used(None, &[], 2).0, ids[1]);
     assert_eq!(world.used(None, &[ids[1]], 3).0, ids[0]);
@@ -278,20 +304,20 @@ proptest! {
                 prop_assert!(usable(&&key));
                 tried.push(key.id);
                 let verdict = match (outcome + tried.len()) % 5 {
-                    0 => Verdict::Served,
+                    0 => Verdict::SERVED,
                     1 => throttled(now + span),
-                    2 => Verdict::KeyRefused,
-                    3 => Verdict::ServerFault,
-                    _ => Verdict::Unreachable,
+                    2 => Verdict::new(Matter::Key, "test"),
+                    3 => Verdict::new(Matter::Server, "test"),
+                    _ => Verdict::new(Matter::Network, "test"),
                 };
                 world.judged(session, key.id, verdict, &refused, now);
-                match verdict {
-                    Verdict::Served => break,
-                    Verdict::Throttled { .. } => {
+                match verdict.matter {
+                    Matter::Served => break,
+                    Matter::AccountRate => {
                         let until = cooling.entry(key.account).or_default();
                         *until = (*until).max(now + span);
                     }
-                    Verdict::KeyRefused => refused.push(key.id),
+                    Matter::Key => refused.push(key.id),
                     _ => {}
                 }
             }

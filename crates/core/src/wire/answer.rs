@@ -3,27 +3,29 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::HeaderMap;
 
+use super::reset;
 use crate::conversation::AnswerId;
 use crate::moment::Moment;
-use crate::verdict::Verdict;
-
-/// No provider limit lasts longer than a month; a longer time is a mistake.
-const LONGEST_COOLDOWN: Duration = Duration::from_secs(31 * 24 * 3600);
+use crate::verdict::{Matter, Verdict};
 
 /// The verdict on an answer's head.
 pub fn judge(status: StatusCode, headers: &HeaderMap, now: Moment) -> Verdict {
-    match status.as_u16() {
-        0..=399 => Verdict::Served,
-        401 | 403 => Verdict::KeyRefused,
-        402 => Verdict::CreditExhausted,
-        429 => Verdict::Throttled {
-            until: retry_after(headers, now).map(|wait| now.after(wait)),
-        },
-        500..=599 => Verdict::ServerFault,
-        _ => Verdict::ClientFault,
+    let matter = match status.as_u16() {
+        0..=399 => Matter::Served,
+        401 => Matter::Key,
+        403 => Matter::Suspicion,
+        402 => Matter::Credit,
+        429 => Matter::ModelRate,
+        500..=599 => Matter::Server,
+        _ => Matter::Request,
+    };
+    let mut verdict = Verdict::new(matter, "status");
+    if matter == Matter::ModelRate {
+        verdict.until = retry_after(headers, now).map(|wait| now.after(wait));
     }
+    verdict
 }
 
 /// The header of the responses API that routes the next request of a turn; Codex sends it back.
@@ -35,46 +37,10 @@ pub fn given_out(headers: &HeaderMap) -> Option<AnswerId> {
     Some(AnswerId::of(state.as_bytes()))
 }
 
-/// How long the provider asked to wait: `retry-after-ms`, else `retry-after` as seconds (with a
-/// fraction), as a date, or with a unit as some gateways write it. Zero, nonsense and more than a
-/// month count as no answer.
+/// How long the provider asked to wait: `retry-after-ms`, else `retry-after`, in any form that
+/// [`reset`] knows. Zero, nonsense and more than a month count as no answer.
 pub fn retry_after(headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-    };
-    let millis = text("retry-after-ms")
-        .and_then(|value| number(value, 0.001))
-        .filter(|wait| !wait.is_zero());
-    let wait =
-        millis.or_else(|| text(RETRY_AFTER.as_str()).and_then(|value| wait_of(value.trim(), now)));
-    wait.filter(|wait| !wait.is_zero() && *wait <= LONGEST_COOLDOWN)
-}
-
-fn wait_of(text: &str, now: Moment) -> Option<Duration> {
-    // The unit is looked at before the number, so that `86ms` is never 86 s; `ms` before `s`.
-    for (unit, seconds) in [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)] {
-        if let Some(amount) = text.strip_suffix(unit)
-            && let Some(wait) = number(amount, seconds)
-        {
-            return Some(wait);
-        }
-    }
-    number(text, 1.0).or_else(|| {
-        let date = httpdate::parse_http_date(text).ok()?;
-        let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
-        let date = Moment::from_unix_millis(u64::try_from(since_epoch.as_millis()).ok()?);
-        Some(date.since(now))
-    })
-}
-
-fn number(text: &str, unit_seconds: f64) -> Option<Duration> {
-    let text = text.trim();
-    if !text.starts_with(|first: char| first.is_ascii_digit()) {
-        return None;
-    }
-    Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit_seconds).ok()
+    Some(reset::retry_after(headers, now)?.since(now))
 }
 
 #[cfg(test)]
@@ -149,15 +115,19 @@ mod tests {
                 NOW,
             )
         };
-        assert_eq!(judge(200), Verdict::Served);
-        assert_eq!(judge(304), Verdict::Served);
-        assert_eq!(judge(400), Verdict::ClientFault);
-        assert_eq!(judge(404), Verdict::ClientFault);
-        assert_eq!(judge(401), Verdict::KeyRefused);
-        assert_eq!(judge(403), Verdict::KeyRefused);
-        assert_eq!(judge(402), Verdict::CreditExhausted);
-        assert_eq!(judge(429), Verdict::Throttled { until: None });
-        assert_eq!(judge(500), Verdict::ServerFault);
-        assert_eq!(judge(529), Verdict::ServerFault);
+        for (status, matter) in [
+            (200, Matter::Served),
+            (304, Matter::Served),
+            (400, Matter::Request),
+            (404, Matter::Request),
+            (401, Matter::Key),
+            (403, Matter::Suspicion),
+            (402, Matter::Credit),
+            (429, Matter::ModelRate),
+            (500, Matter::Server),
+            (529, Matter::Server),
+        ] {
+            assert_eq!(judge(status).matter, matter, "{status}");
+        }
     }
 }

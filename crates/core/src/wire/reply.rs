@@ -7,10 +7,16 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::dialect::Dialect;
+use crate::moment::Moment;
 
 /// Says that an answer is ours and not the provider's; its value is the code.
 pub const ERROR_HEADER: HeaderName = HeaderName::from_static("x-lb-error");
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+/// When the soonest account is really back.
+const RETRY_AT: HeaderName = HeaderName::from_static("x-lb-retry-at");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// The year 9999, the last one that dates can be written of; after the Unix epoch.
+const LAST_DATE: Duration = Duration::from_secs(253_370_764_800);
 /// Longest wait ever named to a client: OpenAI's and Anthropic's SDKs ignore a longer one and
 /// hammer instead.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -76,8 +82,8 @@ pub enum Refusal {
     WebSocket,
     /// No pool for this path; the names there are.
     UnknownPool(Vec<String>),
-    /// Every account is cooling; the soonest is back after this long.
-    AllCooling(Duration),
+    /// Every account is cooling; the soonest is back after this long, at this time.
+    AllCooling(Duration, Moment),
     /// No key could be tried at all.
     NoKey,
     /// No connection, or it broke before the answer.
@@ -108,7 +114,7 @@ impl Refusal {
             Self::Expectation => "expectation",
             Self::WebSocket => "websocket",
             Self::UnknownPool(_) => "unknown_pool",
-            Self::AllCooling(_) => "all_cooling",
+            Self::AllCooling(..) => "all_cooling",
             Self::NoKey => "no_key",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::UpstreamTimeout(_) => "upstream_timeout",
@@ -133,7 +139,7 @@ impl Refusal {
             // Codex falls back to plain HTTP at once on 426, and retries for 6 s on anything else.
             Self::WebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::UnknownPool(_) => StatusCode::NOT_FOUND,
-            Self::AllCooling(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::AllCooling(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoKey => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -176,9 +182,10 @@ impl Refusal {
                     .collect::<Vec<_>>()
                     .join(", ")
             ),
-            Self::AllCooling(wait) => format!(
-                "every account is rate limited; the soonest is usable again in {} s",
-                ceil_secs(*wait)
+            Self::AllCooling(wait, back) => format!(
+                "every account is rate limited; the soonest is usable again in {} s, at {}",
+                ceil_secs(*wait),
+                date(*back)
             ),
             Self::NoKey => "no key could be tried".into(),
             Self::Unreachable(why) => format!("the upstream could not be reached: {why}"),
@@ -202,9 +209,9 @@ impl Refusal {
             &error_body(dialect, status, self.code(), &self.message()),
         )
         .with(ERROR_HEADER, HeaderValue::from_static(self.code()));
-        if let Self::AllCooling(wait) = self {
+        if let Self::AllCooling(wait, back) = self {
             let mut times = HeaderMap::new();
-            set_retry_after(&mut times, *wait);
+            set_retry_after(&mut times, *wait, *back);
             for (name, value) in &times {
                 reply = reply.with(name.clone(), value.clone());
             }
@@ -213,13 +220,30 @@ impl Refusal {
     }
 }
 
-/// Sets both `retry-after` (1 to 60 s) and `retry-after-ms`: some clients read only one of them,
-/// and Codex gives a turn up on a 429 that has neither.
-pub fn set_retry_after(headers: &mut HeaderMap, wait: Duration) {
-    let wait = wait.clamp(Duration::from_millis(1), LONGEST_RETRY_AFTER);
-    headers.insert(RETRY_AFTER, HeaderValue::from(ceil_secs(wait).max(1)));
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+/// Says when to ask again. Sets both `retry-after` (1 to 60 s) and `retry-after-ms`: some clients
+/// read only one of them, and Codex gives a turn up on a 429 that has neither. The true time stands
+/// in `x-lb-retry-at`. If it is further off than a client would wait, `x-should-retry: false` ends
+/// retries that cannot help (OpenAI's and Anthropic's SDKs, Claude Code); otherwise what an upstream
+/// said for one account is taken out.
+pub fn set_retry_after(headers: &mut HeaderMap, wait: Duration, back: Moment) {
+    let named = wait.clamp(Duration::from_millis(1), LONGEST_RETRY_AFTER);
+    headers.insert(RETRY_AFTER, HeaderValue::from(ceil_secs(named).max(1)));
+    let millis = u64::try_from(named.as_millis()).unwrap_or(u64::MAX);
     headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
+    if let Ok(date) = HeaderValue::from_str(&date(back)) {
+        headers.insert(RETRY_AT, date);
+    }
+    if wait > LONGEST_RETRY_AFTER {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    } else {
+        headers.remove(SHOULD_RETRY);
+    }
+}
+
+/// As HTTP writes dates.
+fn date(moment: Moment) -> String {
+    let since_epoch = Duration::from_millis(moment.unix_millis());
+    httpdate::fmt_http_date(std::time::UNIX_EPOCH + since_epoch.min(LAST_DATE))
 }
 
 fn ceil_secs(wait: Duration) -> u64 {
@@ -278,24 +302,26 @@ fn error_body(
 mod tests {
     use super::*;
 
+    const BACK: Moment = Moment::from_unix_millis(1_790_000_000_000);
+
     #[test]
     fn all_cooling_names_the_time_in_both_headers() {
         let value = |reply: &Reply, name: &str| {
             let found = reply.headers.iter().find(|(n, _)| n == name);
             found.map(|(_, v)| v.to_str().unwrap().to_owned())
         };
-        let reply = Refusal::AllCooling(Duration::from_millis(1500)).reply(Dialect::OpenAi);
+        let reply = Refusal::AllCooling(Duration::from_millis(1500), BACK).reply(Dialect::OpenAi);
         assert_eq!(reply.status, 429);
         assert_eq!(value(&reply, "retry-after").as_deref(), Some("2"));
         assert_eq!(value(&reply, "retry-after-ms").as_deref(), Some("1500"));
         assert_eq!(value(&reply, "x-lb-error").as_deref(), Some("all_cooling"));
-        let long = Refusal::AllCooling(Duration::from_secs(7200)).reply(Dialect::Anthropic);
+        let long = Refusal::AllCooling(Duration::from_secs(7200), BACK).reply(Dialect::Anthropic);
         assert_eq!(value(&long, "retry-after").as_deref(), Some("60"));
         assert!(
             long.body.contains("7200 s"),
             "the message states the true time"
         );
-        let short = Refusal::AllCooling(Duration::from_millis(86)).reply(Dialect::Gemini);
+        let short = Refusal::AllCooling(Duration::from_millis(86), BACK).reply(Dialect::Gemini);
         assert_eq!(value(&short, "retry-after").as_deref(), Some("1"));
         assert_eq!(value(&short, "retry-after-ms").as_deref(), Some("86"));
     }

@@ -1,288 +1,349 @@
-//! Reads token usage from an answer as it passes, JSON or SSE, without holding a byte back.
+//! Reads token usage from an answer as it passes, whatever its dialect, without holding a byte back.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use std::ops::ControlFlow;
 
+use http::header::HeaderMap;
+
+use super::decoding::{Decoder, Decoding};
+use super::events::{Events, Splitter};
 use super::json::{Container, Tokenizer, Visit};
+use super::media::Media;
 use crate::conversation::AnswerId;
 use crate::fact::Usage;
 
-/// Deepest container in which usage fields stand: `response.usage.input_tokens_details`, inside
-/// Gemini's outer array.
+/// Deepest container in which usage fields stand: `choices[0].usage.prompt_tokens_details`, inside
+/// an outer array.
 const TRACKED_DEPTH: usize = 6;
+/// Most bytes that are read of a compressed answer, decoded: longer than any that a model writes,
+/// and a bound on what a bomb costs.
+const DECODED_MOST: u64 = 32 << 20;
 
 /// How the ids of stored responses begin; other answers' ids cannot be continued by.
 const RESPONSE_ID: &[u8] = b"resp_";
 /// Longest such id, in bytes; they have some fifty.
 const MAX_ID: usize = 128;
 
+/// Headers in which Fireworks states counts that its bodies lack.
+const HEADERS: [(&str, Count); 2] = [
+    ("fireworks-prompt-tokens", Count::PromptWhole),
+    ("fireworks-cached-prompt-tokens", Count::Cached),
+];
+
 /// Watches one answer body. Feed it every frame; ask [`AnswerReader::usage`] at the end.
 #[derive(Debug)]
 pub struct AnswerReader {
-    format: Format,
+    /// `None`: the body is not read, or not any further.
+    decoder: Option<Decoder>,
+    reading: Reading,
+}
+
+/// Reads the plain body.
+#[derive(Debug)]
+struct Reading {
+    media: Media,
+    splitter: Splitter,
+    documents: Documents,
+}
+
+/// Reads one JSON document after another.
+#[derive(Debug)]
+struct Documents {
     tokenizer: Tokenizer,
     seen: Seen,
-    line: Line,
 }
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    Events,
-    Unread,
-}
-
-/// Where in a line of an event stream the next byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
-    /// So many bytes of `data:` have matched.
-    Field(usize),
-    /// In the payload of a data line.
-    Data,
-    /// In a line that does not matter.
-    Skipped,
-}
-
-const DATA: &[u8] = b"data:";
 
 impl AnswerReader {
-    /// For an answer with these headers. A compressed or foreign body is not read.
+    /// For an answer with these headers. A foreign body is not read.
     pub fn new(headers: &HeaderMap) -> Self {
-        let kind = headers
-            .get(CONTENT_TYPE)
-            .map_or(&b""[..], http::HeaderValue::as_bytes);
-        let format = if headers.contains_key(CONTENT_ENCODING) {
-            Format::Unread
-        } else if kind.starts_with(b"text/event-stream") {
-            Format::Events
-        } else if kind.starts_with(b"application/json") {
-            Format::Json
-        } else {
-            Format::Unread
-        };
+        let media = Media::of(headers);
+        let mut seen = Seen::default();
+        for (name, count) in HEADERS {
+            if let Some(value) = headers.get(name) {
+                seen.state(count, value.as_bytes());
+            }
+        }
         Self {
-            format,
-            tokenizer: Tokenizer::new(),
-            seen: Seen::default(),
-            line: Line::Field(0),
+            decoder: match media {
+                Media::Other => None,
+                _ => Decoder::new(headers, DECODED_MOST),
+            },
+            reading: Reading {
+                media,
+                splitter: Splitter::default(),
+                documents: Documents {
+                    tokenizer: Tokenizer::new(),
+                    seen,
+                },
+            },
         }
     }
 
     /// Takes the next frame.
     pub fn feed(&mut self, frame: &[u8]) {
-        match self.format {
-            Format::Unread => {}
-            Format::Json => {
-                self.tokenizer.feed(frame, &mut self.seen);
-            }
-            Format::Events => self.feed_events(frame),
+        let Some(decoder) = &mut self.decoder else {
+            return;
+        };
+        let reading = &mut self.reading;
+        if decoder.feed(frame, &mut |plain| reading.feed(plain)) != Decoding::Going {
+            self.decoder = None;
         }
     }
 
     /// The tokens the answer stated, if it stated any. Later statements in a stream complete or
     /// replace earlier ones.
     pub fn usage(&self) -> Option<Usage> {
-        self.seen.usage()
+        self.reading.documents.seen.usage()
     }
 
     /// What a client can continue by: the id of a response of the responses API.
     pub fn answer_id(&self) -> Option<AnswerId> {
-        let id = &self.seen.id;
+        let id = &self.reading.documents.seen.id;
         id.starts_with(RESPONSE_ID).then(|| AnswerId::of(id))
     }
+}
 
-    fn feed_events(&mut self, frame: &[u8]) {
-        let mut rest = frame;
-        while !rest.is_empty() {
-            let (line, ended) = match memchr::memchr(b'\n', rest) {
-                Some(end) => (&rest[..end], true),
-                None => (rest, false),
-            };
-            self.feed_line(line);
-            rest = &rest[line.len() + usize::from(ended)..];
-            if ended {
-                // An empty line ends the event; the next one is a document of its own.
-                if self.line == Line::Field(0) {
-                    self.event_ended();
+impl Reading {
+    fn feed(&mut self, plain: &[u8]) {
+        match self.media {
+            Media::Events => {
+                let _ = self.splitter.feed(plain, &mut self.documents);
+            }
+            Media::Json => self.documents.data(plain),
+            Media::Lines => {
+                let mut lines = plain.split(|byte| *byte == b'\n');
+                if let Some(first) = lines.next() {
+                    self.documents.data(first);
                 }
-                self.line = Line::Field(0);
+                for line in lines {
+                    self.documents.end();
+                    self.documents.data(line);
+                }
             }
+            Media::Other => {}
         }
     }
+}
 
-    fn feed_line(&mut self, mut piece: &[u8]) {
-        if let Line::Field(matched) = self.line {
-            // `\r` ends a line too; before `\n` it makes an empty one.
-            while matched == 0
-                && let Some(rest) = piece.strip_prefix(b"\r")
-            {
-                piece = rest;
-            }
-            let wanted = &DATA[matched..];
-            let length = piece.len().min(wanted.len());
-            if piece[..length] != wanted[..length] {
-                self.line = Line::Skipped;
-                return;
-            }
-            piece = &piece[length..];
-            self.line = if length == wanted.len() {
-                Line::Data
-            } else {
-                Line::Field(matched + length)
-            };
-        }
-        if self.line == Line::Data {
-            self.tokenizer.feed(piece, &mut self.seen);
-        }
-    }
-
-    fn event_ended(&mut self) {
+impl Documents {
+    fn end(&mut self) {
         self.tokenizer.reset();
         self.seen.document_ended();
+    }
+}
+
+impl Events for Documents {
+    fn data(&mut self, piece: &[u8]) {
+        self.tokenizer.feed(piece, &mut self.seen);
+    }
+
+    // Each event is a document of its own.
+    fn ended(&mut self) -> ControlFlow<()> {
+        self.end();
+        ControlFlow::Continue(())
     }
 }
 
 /// What a usage number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Count {
-    /// The prompt with its cached part (OpenAI, Gemini).
+    /// The prompt with its cached part (OpenAI, Gemini, Ollama).
     PromptWhole,
     /// `input_tokens`: the prompt whole (responses), or without its cached part (messages).
     Input,
     /// Cached tokens as part of the prompt.
     Cached,
+    /// DeepSeek: the part of the prompt that is not cached.
+    Missed,
+    /// Written to the cache, as part of the prompt.
+    Written,
     /// Anthropic: read from cache, not in `input_tokens`.
     CacheRead,
     /// Anthropic: written to cache, not in `input_tokens`.
     CacheWritten,
     Output,
+    /// Gemini: generated, and not in the other output count.
+    Thoughts,
 }
 
-#[derive(Debug, Default)]
-struct Seen {
-    in_usage: [bool; TRACKED_DEPTH],
-    depth: usize,
-    /// The last key named a usage object, or a wrapper in which one stands.
-    field: Named,
-    /// Deepest open container that leads to usage: `message`, `response`, or an outer array.
-    lead: usize,
-    prompt_whole: Option<u64>,
-    input: Option<u64>,
-    cached: Option<u64>,
-    cache_read: Option<u64>,
-    cache_written: Option<u64>,
-    output: Option<u64>,
-    /// The id of the answer, or of the response in an event.
-    id: Vec<u8>,
+/// How many counts there are.
+const COUNTS: usize = Count::Thoughts as usize + 1;
+
+/// What a container is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Gemini's outer array of answers.
+    Elements,
+    /// The answer, or an event.
+    Top,
+    /// An object of the answer in which its usage stands: `message`, `response`.
+    Wrapper,
+    Choices,
+    Choice,
+    Usage,
+    /// An object in the usage that holds further counts.
+    Details,
+    #[default]
+    Other,
 }
 
+/// What the last key names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Named {
     #[default]
     Other,
     Usage,
     Wrapper,
+    Choices,
     Id,
     Details,
     Count(Count),
 }
 
+#[derive(Debug, Default)]
+struct Seen {
+    places: [Place; TRACKED_DEPTH],
+    depth: usize,
+    field: Named,
+    counts: [Option<u64>; COUNTS],
+    /// The id of the answer, or of the response in an event.
+    id: Vec<u8>,
+}
+
 impl Seen {
     fn usage(&self) -> Option<Usage> {
-        let cached = self.cached.or(self.cache_read).unwrap_or(0);
-        let prompt = match (self.prompt_whole, self.input) {
+        let get = |count: Count| self.counts[count as usize];
+        let sum = |counts: [Count; 2]| {
+            let [one, two] = counts.map(get);
+            one.unwrap_or(0).saturating_add(two.unwrap_or(0))
+        };
+        let beside = sum([Count::CacheRead, Count::CacheWritten]);
+        let prompt = match (get(Count::PromptWhole), get(Count::Input)) {
             (Some(whole), _) => whole,
             // Anthropic states the three parts apart.
-            (None, Some(input)) if self.cache_read.is_some() || self.cache_written.is_some() => {
-                let read = self.cache_read.unwrap_or(0);
-                let written = self.cache_written.unwrap_or(0);
-                input.saturating_add(read).saturating_add(written)
+            (None, Some(input)) => input.saturating_add(beside),
+            (None, None) => {
+                get(Count::Missed)?;
+                sum([Count::Cached, Count::Missed])
             }
-            (None, Some(input)) => input,
-            (None, None) => return None,
         };
         Some(Usage {
             prompt,
-            cached,
-            output: self.output.unwrap_or(0),
+            cached: get(Count::Cached)
+                .or(get(Count::CacheRead))
+                .unwrap_or_default(),
+            written: get(Count::Written)
+                .or(get(Count::CacheWritten))
+                .unwrap_or_default(),
+            output: sum([Count::Output, Count::Thoughts]),
         })
+    }
+
+    /// Takes a number. Zero does not replace what was stated before: some gateways in front of
+    /// Anthropic's API end a stream with counts of which only the output is filled in.
+    fn state(&mut self, count: Count, raw: &[u8]) {
+        let number = std::str::from_utf8(raw)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let slot = &mut self.counts[count as usize];
+        match number {
+            Some(0) => {
+                slot.get_or_insert(0);
+            }
+            Some(_) => *slot = number,
+            None => {}
+        }
     }
 
     fn document_ended(&mut self) {
         self.depth = 0;
-        self.lead = 0;
         self.field = Named::Other;
     }
 
-    fn inside_usage(&self) -> bool {
+    fn here(&self) -> Place {
         self.depth
             .checked_sub(1)
-            .and_then(|at| self.in_usage.get(at))
+            .and_then(|at| self.places.get(at))
             .copied()
-            .unwrap_or(false)
+            .unwrap_or_default()
     }
 }
 
 impl Visit for Seen {
     fn open(&mut self, container: Container) {
-        let leads = self.depth == self.lead;
-        let usage = (leads && self.field == Named::Usage)
-            || (self.inside_usage() && self.field == Named::Details);
-        // The top value, `message`/`response` below it, and the elements of an outer array.
-        if leads && (self.depth == 0 || self.field == Named::Wrapper) {
-            self.lead = self.depth + 1;
-        }
-        if let Some(slot) = self.in_usage.get_mut(self.depth) {
-            *slot = usage;
-        }
-        if self.depth == 0 {
-            self.in_usage[0] = false;
-            self.field = match container {
-                Container::Array => Named::Wrapper,
-                Container::Object => Named::Other,
-            };
+        let place = if self.depth == 0 {
+            match container {
+                Container::Object => Place::Top,
+                Container::Array => Place::Elements,
+            }
         } else {
-            self.field = Named::Other;
+            match (self.here(), self.field) {
+                (Place::Elements, _) => Place::Top,
+                (Place::Top | Place::Wrapper | Place::Choice, Named::Usage) => Place::Usage,
+                (Place::Top, Named::Wrapper) => Place::Wrapper,
+                (Place::Top, Named::Choices) => Place::Choices,
+                (Place::Choices, _) => Place::Choice,
+                (Place::Usage, Named::Details) => Place::Details,
+                _ => Place::Other,
+            }
+        };
+        if let Some(slot) = self.places.get_mut(self.depth) {
+            *slot = place;
         }
         self.depth += 1;
+        self.field = Named::Other;
     }
 
     fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
-        let was_lead = self.lead > self.depth;
-        self.lead = self.lead.min(self.depth);
-        // Back in an outer array, the next element leads again.
-        self.field = if was_lead && self.depth == 1 {
-            Named::Wrapper
-        } else {
-            Named::Other
-        };
+        self.field = Named::Other;
     }
 
     fn key(&mut self, key: &[u8]) {
-        self.field = if self.inside_usage() {
-            match key {
+        self.field = match self.here() {
+            Place::Other | Place::Elements | Place::Choices => Named::Other,
+            Place::Top => match key {
+                b"usage" | b"usageMetadata" | b"meta" => Named::Usage,
+                b"message" | b"response" | b"delta" | b"x_groq" => Named::Wrapper,
+                b"choices" => Named::Choices,
+                b"id" => Named::Id,
+                b"prompt_eval_count" => Named::Count(Count::PromptWhole),
+                b"eval_count" => Named::Count(Count::Output),
+                _ => Named::Other,
+            },
+            Place::Wrapper => match key {
+                b"usage" | b"usageMetadata" | b"meta" => Named::Usage,
+                b"id" => Named::Id,
+                _ => Named::Other,
+            },
+            Place::Choice if key == b"usage" => Named::Usage,
+            Place::Choice => Named::Other,
+            Place::Usage => match key {
                 b"prompt_tokens" | b"promptTokenCount" => Named::Count(Count::PromptWhole),
                 b"input_tokens" => Named::Count(Count::Input),
                 b"cached_tokens" | b"prompt_cache_hit_tokens" | b"cachedContentTokenCount" => {
                     Named::Count(Count::Cached)
                 }
+                b"prompt_cache_miss_tokens" => Named::Count(Count::Missed),
+                b"cache_write_tokens" => Named::Count(Count::Written),
                 b"cache_read_input_tokens" => Named::Count(Count::CacheRead),
                 b"cache_creation_input_tokens" => Named::Count(Count::CacheWritten),
                 b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount" => {
                     Named::Count(Count::Output)
                 }
-                b"prompt_tokens_details" | b"input_tokens_details" => Named::Details,
+                b"thoughtsTokenCount" => Named::Count(Count::Thoughts),
+                b"prompt_tokens_details" | b"input_tokens_details" | b"tokens" => Named::Details,
                 _ => Named::Other,
-            }
-        } else if self.depth == self.lead {
-            match key {
-                b"usage" | b"usageMetadata" => Named::Usage,
-                b"message" | b"response" => Named::Wrapper,
-                b"id" => Named::Id,
+            },
+            // What stands here is part of the prompt, whatever it is called.
+            Place::Details => match key {
+                b"cached_tokens" => Named::Count(Count::Cached),
+                b"cache_write_tokens" | b"cache_creation_input_tokens" => {
+                    Named::Count(Count::Written)
+                }
+                b"input_tokens" => Named::Count(Count::Input),
+                b"output_tokens" => Named::Count(Count::Output),
                 _ => Named::Other,
-            }
-        } else {
-            Named::Other
+            },
         };
     }
 
@@ -300,168 +361,11 @@ impl Visit for Seen {
     }
 
     fn scalar(&mut self, raw: &[u8]) {
-        let Named::Count(count) = self.field else {
-            return;
-        };
-        let Some(number) = std::str::from_utf8(raw)
-            .ok()
-            .and_then(|text| text.parse().ok())
-        else {
-            return;
-        };
-        let slot = match count {
-            Count::PromptWhole => &mut self.prompt_whole,
-            Count::Input => &mut self.input,
-            Count::Cached => &mut self.cached,
-            Count::CacheRead => &mut self.cache_read,
-            Count::CacheWritten => &mut self.cache_written,
-            Count::Output => &mut self.output,
-        };
-        *slot = Some(number);
+        if let Named::Count(count) = self.field {
+            self.state(count, raw);
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(kind: &'static str, body: &[u8], piece: usize) -> Option<Usage> {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
-        let mut reader = AnswerReader::new(&headers);
-        for piece in body.chunks(piece) {
-            reader.feed(piece);
-        }
-        reader.usage()
-    }
-
-    fn expect(kind: &'static str, body: &str, prompt: u64, cached: u64, output: u64) {
-        for piece in [1, 2, 3, 7, body.len()] {
-            let usage = read(kind, body.as_bytes(), piece);
-            let wanted = Usage {
-                prompt,
-                cached,
-                output,
-            };
-            assert_eq!(usage, Some(wanted), "{piece} bytes at a time: {body}");
-        }
-    }
-
-    #[test]
-    fn usage_is_read_from_json_of_every_dialect() {
-        let json = "application/json; charset=utf-8";
-        expect(
-            json,
-            r#"{"choices":[{"message":{"content":"x","usage":{"prompt_tokens":9}}}],"usage":{"prompt_tokens":100,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":64}}}"#,
-            100,
-            64,
-            5,
-        );
-        expect(
-            json,
-            r#"{"usage":{"input_tokens":100,"input_tokens_details":{"cached_tokens":64},"output_tokens":5}}"#,
-            100,
-            64,
-            5,
-        );
-        expect(
-            json,
-            r#"{"usage":{"input_tokens":10,"cache_read_input_tokens":64,"cache_creation_input_tokens":26,"output_tokens":5}}"#,
-            100,
-            64,
-            5,
-        );
-        expect(
-            json,
-            r#"{"usage":{"prompt_tokens":100,"prompt_cache_hit_tokens":64,"completion_tokens":5}}"#,
-            100,
-            64,
-            5,
-        );
-    }
-
-    #[test]
-    fn usage_is_read_from_event_streams() {
-        let sse = "text/event-stream";
-        expect(
-            sse,
-            "data: {\"choices\":[],\"usage\":null}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":5,\"prompt_tokens_details\":{\"cached_tokens\":64}}}\n\ndata: [DONE]\n\n",
-            100,
-            64,
-            5,
-        );
-        expect(
-            sse,
-            "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":10,\"cache_read_input_tokens\":64,\"cache_creation_input_tokens\":26,\"output_tokens\":1}}}\r\n\r\n: ping\n\nevent: message_delta\ndata: {\"usage\":{\"output_tokens\":5}}\n\n",
-            100,
-            64,
-            5,
-        );
-        expect(
-            sse,
-            "event: response.completed\ndata: {\"response\":{\"usage\":{\"input_tokens\":100,\"input_tokens_details\":{\"cached_tokens\":64},\"output_tokens\":5}}}\n\n",
-            100,
-            64,
-            5,
-        );
-        expect(
-            sse,
-            "data: {\"candidates\":[],\"usageMetadata\":{\"promptTokenCount\":100,\"cachedContentTokenCount\":64,\"candidatesTokenCount\":5}}\n\n",
-            100,
-            64,
-            5,
-        );
-    }
-
-    #[test]
-    fn usage_is_read_from_geminis_array_of_chunks() {
-        expect(
-            "application/json",
-            r#"[{"candidates":[]},{"usageMetadata":{"promptTokenCount":100,"cachedContentTokenCount":64,"candidatesTokenCount":5}}]"#,
-            100,
-            64,
-            5,
-        );
-    }
-
-    #[test]
-    fn lines_may_end_in_any_way_wherever_the_stream_is_cut() {
-        expect(
-            "text/event-stream",
-            "\rdata: {\"usage\":{\"input_tokens\":100}}\r\n\r\n\r\rdata: {\"usage\":{\"output_tokens\":5}}\n\n",
-            100,
-            0,
-            5,
-        );
-    }
-
-    #[test]
-    fn counts_that_no_provider_states_are_not_too_large_to_add() {
-        let max = u64::MAX;
-        expect(
-            "application/json",
-            &format!(
-                r#"{{"usage":{{"input_tokens":{max},"cache_read_input_tokens":{max},"cache_creation_input_tokens":1,"output_tokens":5}}}}"#
-            ),
-            max,
-            max,
-            5,
-        );
-    }
-
-    #[test]
-    fn what_a_model_wrote_is_never_taken_for_usage() {
-        let json = "application/json";
-        for body in [
-            r#"{"content":[{"type":"tool_use","input":{"usage":{"input_tokens":1}}}]}"#,
-            r#"{"choices":[{"usage":{"prompt_tokens":1}}]}"#,
-            r#"{"message":{"content":"{\"usage\":{\"input_tokens\":1}}"}}"#,
-        ] {
-            assert_eq!(read(json, body.as_bytes(), 1000), None, "{body}");
-        }
-        assert_eq!(
-            read("text/plain", br#"{"usage":{"input_tokens":1}}"#, 1000),
-            None
-        );
-    }
-}
+mod tests;

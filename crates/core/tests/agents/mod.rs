@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use api_key_lb_core::conversation::{Conversation, Identity};
 use api_key_lb_core::plan::{Guard, Limits, Plan, Recognition, SplitSubAgents, Timing};
-use api_key_lb_core::policy::{Choice, Policy, Session};
+use api_key_lb_core::policy::{Asked, Choice, Policy, Session};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::wire::body::{Need, RequestReader};
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
@@ -150,6 +150,7 @@ impl World {
                 ..Recognition::default()
             },
             answer_headers: true,
+            error_rules: Vec::new(),
         };
         Self {
             policy: Policy::new(&plan),
@@ -222,34 +223,17 @@ impl World {
         }
         let session = self.policy.recognise(pool, &identity, now)?;
         self.policy.entered(pool, &identity, &session, bytes, now);
-        let Choice::Use { key, .. } = self.policy.choose(pool, Some(&session), &[], now) else {
+        let asked = Asked {
+            pool,
+            session: Some(&session),
+            model: None,
+        };
+        let Choice::Use { key, .. } = self.policy.choose(&asked, &[], now) else {
             panic!("no key");
         };
         let key = &pool.keys[key];
-        self.policy
-            .judged(pool, key, Some(session.id), Verdict::Served, &[], now);
+        self.policy.judged(&asked, key, Verdict::SERVED, &[], now);
         self.policy.left(&session);
         Some(session)
     }
-}
-
-/// Compares the part of a document between the marks of `name` with what it should be; writes it
-/// when `UPDATE_DOCS` is set.
-pub(crate) fn check_generated(path: &Path, name: &str, wanted: &str) {
-    let (begin, end) = (
-        format!("<!-- generated: {name} -->\n"),
-        format!("<!-- end of {name} -->\n"),
-    );
-    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let from = text.find(&begin).expect("the mark of the beginning") + begin.len();
-    let to = from + text[from..].find(&end).expect("the mark of the end");
-    if &text[from..to] == wanted {
-        return;
-    }
-    assert!(
-        std::env::var_os("UPDATE_DOCS").is_some(),
-        "{} is not what was tested; run the tests with UPDATE_DOCS=1 and look at the change:\n{wanted}",
-        path.display()
-    );
-    std::fs::write(path, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use api_key_lb_core::Plan;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -11,10 +12,27 @@ use rustls_platform_verifier::Verifier;
 
 use crate::error::EngineError;
 
+/// The client configuration for the targets of `plan`; `None` if none of them needs one and the
+/// trust store cannot be loaded, since a machine without one can still serve plain targets.
+pub(crate) fn client_config_of(
+    plan: &Plan,
+    extra_ca: Option<&Path>,
+) -> Result<Option<Arc<ClientConfig>>, EngineError> {
+    let wants_tls = plan
+        .pools()
+        .flat_map(|pool| &pool.keys)
+        .any(|key| key.target.tls());
+    if wants_tls || extra_ca.is_some() {
+        client_config(extra_ca).map(Some)
+    } else {
+        Ok(client_config(None).ok())
+    }
+}
+
 /// The client configuration for all upstreams. The provider of cryptography is chosen here and
 /// nowhere else. Company machines have an intercepting authority in the system's store, so that
 /// store is used and not a bundled one.
-pub(crate) fn client_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
+fn client_config(extra_ca: Option<&Path>) -> Result<Arc<ClientConfig>, EngineError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let extra = extra_ca
         .map(read_certificates)

@@ -7,10 +7,10 @@ use super::*;
 use crate::conversation::Conversation;
 use crate::fact::Affinity;
 use crate::plan::{Guard, Key, KeyId, Limits, Plan, Recognition, Timing};
-use crate::policy::Choice;
+use crate::policy::{Asked, Choice};
 use crate::secret::Secret;
 use crate::target::Target;
-use crate::verdict::Verdict;
+use crate::verdict::{Matter, Verdict};
 
 fn at(seconds: u64) -> Moment {
     Moment::from_unix_millis(1_790_000_000_000 + seconds * 1000)
@@ -47,6 +47,7 @@ fn plan(split_subagents: SplitSubAgents) -> Plan {
             ..Recognition::default()
         },
         answer_headers: true,
+        error_rules: Vec::new(),
     }
 }
 
@@ -76,8 +77,13 @@ impl World {
         let pool = self.plan.default_pool.as_ref().unwrap();
         let session = self.policy.recognise(pool, identity, at(now)).unwrap();
         self.policy.entered(pool, identity, &session, 1000, at(now));
-        let foreseen = self.policy.preview(pool, &session, at(now));
-        let choice = self.policy.choose(pool, Some(&session), &[], at(now));
+        let asked = Asked {
+            pool,
+            session: Some(&session),
+            model: None,
+        };
+        let foreseen = self.policy.preview(&asked, at(now));
+        let choice = self.policy.choose(&asked, &[], at(now));
         assert_eq!(foreseen, choice);
         let Choice::Use { key, affinity } = choice else {
             panic!("no key");
@@ -92,7 +98,7 @@ impl World {
     /// A request arrives, is served, and is over.
     fn serves(&mut self, identity: &Identity, now: u64) -> Served {
         let served = self.begins(identity, now);
-        self.judged(&served, Verdict::Served, now);
+        self.judged(&served, Verdict::SERVED, now);
         self.policy.left(&served.session);
         served
     }
@@ -100,17 +106,29 @@ impl World {
     fn judged(&mut self, served: &Served, verdict: Verdict, now: u64) {
         let pool = self.plan.default_pool.as_ref().unwrap();
         let key = &pool.keys[served.key];
-        self.policy
-            .judged(pool, key, Some(served.session.id), verdict, &[], at(now));
+        let asked = Asked {
+            pool,
+            session: Some(&served.session),
+            model: None,
+        };
+        self.policy.judged(&asked, key, verdict, &[], at(now));
     }
 
     /// The account of the key is throttled for a second.
     fn throttle(&mut self, key: usize, now: u64) {
         let pool = self.plan.default_pool.as_ref().unwrap();
         let until = Some(at(now + 1));
-        let verdict = Verdict::Throttled { until };
+        let verdict = Verdict {
+            until,
+            ..Verdict::new(Matter::AccountRate, "test")
+        };
+        let asked = Asked {
+            pool,
+            session: None,
+            model: None,
+        };
         self.policy
-            .judged(pool, &pool.keys[key], None, verdict, &[], at(now));
+            .judged(&asked, &pool.keys[key], verdict, &[], at(now));
     }
 
     fn splits(&mut self, now: u64) -> Vec<super::super::Split> {

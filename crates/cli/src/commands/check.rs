@@ -1,0 +1,110 @@
+//! `api-key-lb check`: asks each key's provider, for free, whether it is valid, whose it is and what is left.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api_key_lb_control::{Config, Environment, Flags};
+use api_key_lb_core::plan::{Key, Plan};
+use api_key_lb_engine::probe::Prober;
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::args::CheckArgs;
+use crate::check::{self, Inquiry, Report};
+use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::render::count;
+
+/// How the default pool, which has no name, is called on the command line.
+const DEFAULT_POOL: &str = "default";
+
+/// Runs the command.
+pub(super) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let env = Environment::of_process();
+    let flags = Flags {
+        config: args.config.clone(),
+        ..Flags::default()
+    };
+    let config = match Config::load(&flags, &env) {
+        Ok(config) => config,
+        Err(error) => {
+            printer.error(error);
+            return Ok(Exit::Usage);
+        }
+    };
+    super::print_notes(&config, printer);
+    let keys = match chosen(&config.plan, args.pool.as_deref()) {
+        Ok(keys) => keys,
+        Err(why) => {
+            printer.error(why);
+            return Ok(Exit::Usage);
+        }
+    };
+    if let Some(model) = args.model.as_deref().filter(|_| args.paid) {
+        printer.warn(format!(
+            "`--paid` costs: it has `{model}` generate one token with {}",
+            count(keys.len(), "key")
+        ));
+    }
+    let inquiry = Inquiry {
+        prober: Prober::new(&config.plan, config.ca_file.as_deref())?,
+        timeout: Duration::from_secs(args.timeout),
+        paid: args.model.clone().filter(|_| args.paid),
+    };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .context("cannot wait for answers")?;
+    let checked = runtime.block_on(check::ask_all(&keys, inquiry, |finished| {
+        printer.progress(check::progress(finished, check::now().unix_millis()));
+    }));
+    // A name server that does not answer would hold the end up.
+    runtime.shutdown_background();
+    let now = check::now().unix_millis();
+    let report = Report::of(&checked, &config.accounts, now);
+    if args.json {
+        printer.answer(serde_json::to_string_pretty(&report)?)?;
+    } else {
+        printer.answer(check::table(&report, now))?;
+        for warning in &report.warnings {
+            printer.warn(&warning.text);
+        }
+    }
+    Ok(if report.usable {
+        Exit::Success
+    } else {
+        Exit::Failure
+    })
+}
+
+/// The keys to ask about, each once, with the names of their pools; the error is for a person.
+fn chosen<'p>(plan: &'p Plan, pool: Option<&str>) -> Result<Vec<(&'p str, &'p Key)>, String> {
+    let wanted = |name: &str| match pool {
+        None => true,
+        Some(DEFAULT_POOL) if name.is_empty() => true,
+        Some(pool) => pool == name,
+    };
+    // A key in two pools is one key.
+    let mut seen = HashSet::new();
+    let keys: Vec<_> = plan
+        .pools()
+        .filter(|pool| wanted(&pool.name))
+        .flat_map(|pool| pool.keys.iter().map(|key| (pool.name.as_str(), key)))
+        .filter(|(_, key)| seen.insert(key.id))
+        .collect();
+    if keys.is_empty() {
+        let names: Vec<&str> = plan
+            .pools()
+            .map(|pool| match pool.name.as_str() {
+                "" => DEFAULT_POOL,
+                name => name,
+            })
+            .collect();
+        return Err(format!(
+            "there is no pool called `{}`; there is {}",
+            pool.unwrap_or_default(),
+            names.join(", ")
+        ));
+    }
+    Ok(keys)
+}

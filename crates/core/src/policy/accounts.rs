@@ -1,0 +1,33 @@
+//! Which account a key belongs to: as configured, else as its provider's answers show.
+
+use super::Policy;
+use crate::moment::Moment;
+use crate::plan::{AccountId, Key};
+
+impl Policy {
+    /// An answer to an attempt with `key` named the account behind it. What was configured is not
+    /// overruled. From then on the key shares the throttles of every other key of that account.
+    pub(super) fn identified(&mut self, key: &Key, owner: AccountId, now: Moment) {
+        if !key.account_is_unknown() || self.account_of(key) == owner {
+            return;
+        }
+        self.owners.insert(key.account, owner);
+        // What was known of it alone; a former owner's state is the former owner's.
+        if let Some(state) = self.accounts.remove(&key.account) {
+            self.accounts.entry(owner).or_default().merge(state, now);
+        }
+    }
+
+    /// The account that `key` belongs to, as far as is known.
+    pub(super) fn account_of(&self, key: &Key) -> AccountId {
+        self.canonical(key.account)
+    }
+
+    /// What an account that was known only by its key has turned out to be.
+    pub(super) fn canonical(&self, account: AccountId) -> AccountId {
+        self.owners.get(&account).copied().unwrap_or(account)
+    }
+}
+
+#[cfg(test)]
+mod tests;
