@@ -1,32 +1,12 @@
-//! What an upstream's status and headers mean: the verdict, and the time it named.
+//! What an answer's head gives its client to continue by, and the time it names.
 
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::HeaderMap;
 
 use super::reset;
 use crate::conversation::AnswerId;
 use crate::moment::Moment;
-use crate::verdict::{Matter, Verdict};
-
-/// The verdict on an answer's head.
-pub fn judge(status: StatusCode, headers: &HeaderMap, now: Moment) -> Verdict {
-    let matter = match status.as_u16() {
-        0..=399 => Matter::Served,
-        401 => Matter::Key,
-        403 => Matter::Suspicion,
-        402 => Matter::Credit,
-        429 => Matter::ModelRate,
-        500..=599 => Matter::Server,
-        _ => Matter::Request,
-    };
-    let mut verdict = Verdict::new(matter, "status");
-    if matter == Matter::ModelRate {
-        verdict.until = retry_after(headers, now).map(|wait| now.after(wait));
-    }
-    verdict
-}
 
 /// The header of the responses API that routes the next request of a turn; Codex sends it back.
 const TURN_STATE: &str = "x-codex-turn-state";
@@ -103,31 +83,6 @@ mod tests {
             "Sun, 06 Nov 1994 08:49:37 GMT",
         ] {
             assert_eq!(wait(&[("retry-after", text)]), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_status_decides_the_verdict() {
-        let judge = |status: u16| {
-            judge(
-                StatusCode::from_u16(status).unwrap(),
-                &HeaderMap::new(),
-                NOW,
-            )
-        };
-        for (status, matter) in [
-            (200, Matter::Served),
-            (304, Matter::Served),
-            (400, Matter::Request),
-            (404, Matter::Request),
-            (401, Matter::Key),
-            (403, Matter::Suspicion),
-            (402, Matter::Credit),
-            (429, Matter::ModelRate),
-            (500, Matter::Server),
-            (529, Matter::Server),
-        ] {
-            assert_eq!(judge(status).matter, matter, "{status}");
         }
     }
 }
