@@ -126,6 +126,7 @@ const WAYS: &[Way] = &[
             ids: false,
             chain: false,
             background: false,
+            splice: false,
         };
         ours(ladder, body, need)
     }),
@@ -201,6 +202,7 @@ fn plan() -> Option<Plan> {
         limits: Limits::default(),
         recognition: Recognition::default(),
         answer_headers: true,
+        include_usage: false,
         error_rules: Vec::new(),
     })
 }

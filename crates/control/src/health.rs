@@ -325,6 +325,7 @@ mod tests {
             limits: Limits::default(),
             recognition: api_key_lb_core::plan::Recognition::default(),
             answer_headers: true,
+            include_usage: false,
             error_rules: Vec::new(),
         };
         let ids: Vec<KeyId> = plan

@@ -268,6 +268,8 @@ pub struct Plan {
     pub recognition: Recognition,
     /// Whether relayed answers carry `x-lb-key`, `x-lb-affinity` and `x-lb-attempts`.
     pub answer_headers: bool,
+    /// Whether streaming chat requests are made to ask for token counts.
+    pub include_usage: bool,
     /// What errors mean that the person knows better, in their order.
     pub error_rules: Vec<OwnErrorRule>,
 }
@@ -349,6 +351,7 @@ mod tests {
             limits: Limits::default(),
             recognition: Recognition::default(),
             answer_headers: true,
+            include_usage: false,
             error_rules: Vec::new(),
         }
     }

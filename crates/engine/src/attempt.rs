@@ -15,6 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 
+use crate::asking;
 use crate::body::RequestBody;
 use crate::error::SendError;
 use crate::gather::Gathered;
@@ -103,6 +104,7 @@ impl Call<'_> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
+        asking::reframe(&mut request);
         address(&mut request, key, Some(kind), path)?;
         Some(request)
     }

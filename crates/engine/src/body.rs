@@ -19,6 +19,8 @@ pub(crate) struct Frames {
     pub(crate) data: Arc<Vec<Bytes>>,
     pub(crate) trailers: Option<HeaderMap>,
     pub(crate) bytes: u64,
+    /// As the client sent it, if something was put in.
+    pub(crate) original: Option<Arc<Vec<Bytes>>>,
 }
 
 /// What is sent upstream.

@@ -18,7 +18,6 @@ use hyper::body::Incoming;
 use crate::attempt::{Call, frame};
 use crate::error::SendError;
 use crate::gather::{Gathered, gather};
-use crate::opening;
 use crate::outcome::{Answered, Outcomes};
 use crate::reading::{self, Reading};
 use crate::record::Record;
@@ -126,6 +125,9 @@ async fn forward(
     let brought = credential::strip(&mut head.headers, head.uri.query());
     headers::strip_request(&mut head.headers);
     frame(&mut head.headers, &body, framed);
+    if let Some(splice) = facts.splice {
+        body.put_in(splice);
+    }
     let call = Call {
         state: &shared.state,
         upstreams,
@@ -160,10 +162,7 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
         };
         record.attempt(key.id, affinity);
 
-        let sent = match call.send(key, body).await {
-            Ok((head, lease)) => Ok(opening::open(&call.method, head, lease).await),
-            Err(error) => Err(error),
-        };
+        let sent = call.ask(key, body).await;
 
         let now = call.state.now();
         let (verdict, may_resend) = match &sent {

@@ -162,6 +162,7 @@ pub(crate) async fn gather(
         data: Arc::new(data),
         trailers,
         bytes,
+        original: None,
     };
     Ok((Gathered::Whole(frames), watch.finish()))
 }

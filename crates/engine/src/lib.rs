@@ -4,6 +4,7 @@
 //! thread, one single-threaded runtime, upstream connections of its own. No lock and no queue
 //! between threads lies on a request's way but the policy's own short lock.
 
+mod asking;
 mod attempt;
 mod body;
 mod error;
@@ -11,6 +12,7 @@ mod exchange;
 mod explain;
 mod facts;
 mod gather;
+mod leaving_out;
 mod opening;
 mod outcome;
 pub mod probe;

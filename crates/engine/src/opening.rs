@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use api_key_lb_core::wire::decoding::{Decoder, Decoding};
+use api_key_lb_core::wire::extra_chunk::ExtraChunk;
 use api_key_lb_core::wire::opening::{Opening, OpeningReader};
 use api_key_lb_core::wire::signals::{self, Signals};
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub(crate) struct Begun {
     rest: Incoming,
     /// Whether the rest has said that it is at its end.
     ended: bool,
+    /// What is left out of it when it is relayed.
+    pub(crate) without: Option<Box<ExtraChunk>>,
 }
 
 /// Waits until the answer can be judged, but never for long. The signals of an error are read with
@@ -55,6 +58,7 @@ pub(crate) async fn open(method: &Method, head: Response<Incoming>, lease: Lease
             frames: VecDeque::new(),
             rest,
             ended: false,
+            without: None,
         },
         lease: Some(lease),
         signals: Signals::default(),
@@ -168,6 +172,13 @@ impl Begun {
         polled
     }
 
+    /// What has been read of it.
+    pub(crate) fn read_so_far(&self) -> impl Iterator<Item = &Bytes> {
+        self.frames
+            .iter()
+            .filter_map(|frame| frame.as_ref().ok()?.data_ref())
+    }
+
     /// Whether it was read to its end, and its connection can be used again.
     fn is_read(&self) -> bool {
         self.ended || self.rest.is_end_stream()
@@ -183,11 +194,7 @@ impl Begun {
         let Some(rest) = hint.exact() else {
             return hint;
         };
-        let held: usize = self
-            .frames
-            .iter()
-            .filter_map(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len))
-            .sum();
+        let held: usize = self.read_so_far().map(Bytes::len).sum();
         SizeHint::with_exact(rest + held as u64)
     }
 }

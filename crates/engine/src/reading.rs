@@ -5,7 +5,7 @@ use api_key_lb_core::conversation::{Conversation, Identity};
 use api_key_lb_core::plan::{Plan, Pool};
 use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
-use api_key_lb_core::wire::identity;
+use api_key_lb_core::wire::{identity, include_usage};
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, Method};
 
@@ -44,7 +44,10 @@ impl<'p> Reading<'p> {
             pool,
             path,
             endpoint,
-            need: need(state, plan, pool, endpoint, headers),
+            need: Need {
+                splice: plan.include_usage && include_usage::may_ask(endpoint, path, headers),
+                ..need(state, plan, pool, endpoint, headers)
+            },
         })
     }
 
@@ -82,6 +85,7 @@ fn need(state: &State, plan: &Plan, pool: &Pool, endpoint: Endpoint, headers: &H
         ids: !hint.is_some_and(|hint| hint.settled),
         chain,
         background: endpoint.dialect == Dialect::Responses,
+        splice: false,
     }
 }
 

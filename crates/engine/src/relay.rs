@@ -1,5 +1,5 @@
 //! Stop 7 of a request's way: an upstream's answer body goes to the client frame by frame, and is
-//! read in passing. Nothing is held back.
+//! read in passing. Nothing is held back, but the beginning of an event that may have to be left out.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use crate::body::AnswerError;
+use crate::leaving_out::LeavingOut;
 use crate::opening::Begun;
 use crate::record::Record;
 use crate::upstream::Lease;
@@ -29,6 +30,8 @@ const JOIN_MOST: usize = 16 << 10;
 pub(crate) struct RelayBody {
     body: Begun,
     reader: AnswerReader,
+    /// If something is left out.
+    leaving_out: Option<LeavingOut>,
     idle: Idle,
     record: Record,
     lease: Option<Lease>,
@@ -53,13 +56,14 @@ impl std::fmt::Debug for RelayBody {
 
 impl RelayBody {
     pub(crate) fn new(
-        body: Begun,
+        mut body: Begun,
         reader: AnswerReader,
         idle_timeout: Duration,
         record: Record,
         lease: Option<Lease>,
     ) -> Self {
         let mut relay = Self {
+            leaving_out: body.without.take().map(LeavingOut::new),
             body,
             reader,
             idle: Idle {
@@ -79,10 +83,14 @@ impl RelayBody {
     }
 
     pub(crate) fn is_end(&self) -> bool {
-        self.ahead.is_none() && self.body.is_end()
+        let is_behind = self.leaving_out.as_ref().is_some_and(LeavingOut::is_behind);
+        self.ahead.is_none() && !is_behind && self.body.is_end()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
+        if self.leaving_out.is_some() {
+            return SizeHint::default();
+        }
         let mut hint = self.body.size_hint();
         if let Some(Ok(frame)) = &self.ahead
             && let Some(data) = frame.data_ref()
@@ -177,7 +185,7 @@ impl RelayBody {
                 joined.extend_from_slice(&data);
             }
             joined.extend_from_slice(&more);
-            if joined.len() + JOIN_BELOW > JOIN_MOST || self.body.is_end() {
+            if joined.len() + JOIN_BELOW > JOIN_MOST || self.is_end() {
                 break;
             }
         }
@@ -188,14 +196,37 @@ impl RelayBody {
         }
     }
 
-    /// The next frame from the upstream, read in passing.
+    /// The next frame that goes on.
     fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let next = loop {
+            if let Some(behind) = self.leaving_out.as_mut().and_then(LeavingOut::behind) {
+                break Some(behind);
+            }
+            let Poll::Ready(read) = self.read(cx) else {
+                return Poll::Pending;
+            };
+            let Some(leaving_out) = &mut self.leaving_out else {
+                break read;
+            };
+            if let Some(passed) = leaving_out.pass(read, self.body.is_end()) {
+                break passed;
+            }
+        };
+        if let Some(Ok(frame)) = &next
+            && let Some(data) = frame.data_ref()
+        {
+            self.record.relayed(data.len());
+        }
+        Poll::Ready(next)
+    }
+
+    /// The next frame from the upstream, read in passing.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = self.body.poll(self.lease.as_mut(), cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.idle.last = None;
             if let Some(data) = frame.data_ref() {
                 self.reader.feed(data);
-                self.record.relayed(data.len());
             }
             // With a known length nobody asks again after the last frame.
             if self.body.is_end() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Key;
-use api_key_lb_core::provider::Tells;
+use api_key_lb_core::provider::{OwnErrorRule, Tells};
 use api_key_lb_core::wire::probe::{self, Question, Standing, Told};
 use api_key_lb_engine::probe::{ProbeError, Prober};
 use tokio::sync::{Semaphore, mpsc};
@@ -29,6 +29,8 @@ pub(crate) struct Inquiry {
     pub(crate) timeout: Duration,
     /// The model that the paid question is for; `None` if none is asked.
     pub(crate) paid: Option<String>,
+    /// The person's own rules about errors.
+    pub(crate) error_rules: Vec<OwnErrorRule>,
 }
 
 /// Asks about every key; `finished` is called with the place of each as soon as it is done. Needs a
@@ -154,6 +156,7 @@ async fn one(
     let asking = inquiry.prober.ask(key, question, shown, timeout);
     let told = match asking.await {
         Ok(answer) => probe::read(
+            &inquiry.error_rules,
             question,
             &key.target,
             answer.status,

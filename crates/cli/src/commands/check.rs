@@ -50,6 +50,7 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
         prober: Prober::new(&config.plan, config.ca_file.as_deref())?,
         timeout: Duration::from_secs(args.timeout),
         paid: args.model.clone().filter(|_| args.paid),
+        error_rules: config.plan.error_rules.clone(),
     };
     let runtime = Builder::new_current_thread()
         .enable_all()

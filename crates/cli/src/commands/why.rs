@@ -194,6 +194,7 @@ fn bare_plan() -> anyhow::Result<Plan> {
         limits: Limits::default(),
         recognition: Recognition::default(),
         answer_headers: true,
+        include_usage: false,
         error_rules: Vec::new(),
     })
 }

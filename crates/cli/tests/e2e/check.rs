@@ -166,6 +166,20 @@ fn a_key_without_credit_and_a_provider_with_trouble_are_told_apart() {
 }
 
 #[test]
+fn rules_of_the_persons_own_say_how_a_key_stands() {
+    let body = r#"{"error": {"code": "teapot_empty", "message": "short and stout"}}"#;
+    let upstream = answering("418 I'm a teapot", "", body);
+    let without = home(&config(&upstream.url(), 1, json!({})));
+    assert_eq!(states(&checked(&without, &[]).1), ["unclear"]);
+    let rule = json!({"status": 418, "code": "Teapot_*", "means": "credit"});
+    let with = home(&config(&upstream.url(), 1, json!({"error_rules": [rule]})));
+    let (output, report) = checked(&with, &[]);
+    output.is(1);
+    assert_eq!(states(&report), ["no_credit"]);
+    assert_eq!(report["keys"][0]["reason"], "short and stout");
+}
+
+#[test]
 fn an_upstream_that_stalls_holds_nobody_up() {
     let mock = mock(6);
     for number in 1..=5 {

@@ -34,6 +34,22 @@ fn a_500_of_one_key_is_invisible() {
 }
 
 #[test]
+fn a_500_to_a_request_of_ollamas_own_api_is_invisible() {
+    for (path, attempts) in [
+        ("/api/chat", Some("2")),
+        ("/api/generate", Some("2")),
+        ("/api/embed", Some("2")),
+        // Not known to be harmless if it is sent twice.
+        ("/api/pull", Some("1")),
+    ] {
+        let (mock, proxy) = pair(2);
+        mock.fault(Fault::on(ANY_KEY).times(1).status(500));
+        let reply = proxy.post(path, &chat("hi"));
+        assert_eq!(reply.header("x-lb-attempts"), attempts, "{path}");
+    }
+}
+
+#[test]
 fn a_503_of_one_key_is_invisible() {
     is_invisible(Fault::on(ANY_KEY).times(1).status(503));
 }

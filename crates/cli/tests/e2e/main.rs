@@ -19,6 +19,7 @@ mod failover;
 mod failover_refusals;
 mod guard;
 mod identity;
+mod include_usage;
 mod lifecycle;
 mod limits;
 mod openings;

@@ -181,15 +181,36 @@ fn a_document_that_is_an_error_goes_to_another_key() {
         // Some announce events and send a document.
         is_served_elsewhere(CHAT, chunked(EVENTS, body.as_bytes(), 5), then, good);
     }
-    let line = b"{\"error\":{\"code\":\"rate_limit_exceeded\"}}\n";
+}
+
+/// Ollama's own API.
+#[test]
+fn a_first_line_that_is_an_error_goes_to_another_key() {
     let lines =
         b"{\"message\":{\"content\":\"H\"}}\n{\"message\":{\"content\":\"i\"},\"done\":true}\n";
-    is_served_elsewhere(
-        CHAT,
-        chunked(LINES, line, 100),
-        chunked(LINES, lines, 100),
-        lines,
-    );
+    for line in [
+        &b"{\"error\":{\"code\":\"rate_limit_exceeded\"}}\n"[..],
+        b"{\"error\":\"too many requests\"}\n",
+        b"{\"error\":\"server busy, please try again.  maximum pending requests exceeded\"}\n",
+    ] {
+        for path in [CHAT, "/api/chat", "/api/generate"] {
+            let then = chunked(LINES, lines, 100);
+            is_served_elsewhere(path, chunked(LINES, line, 100), then, lines);
+        }
+    }
+}
+
+#[test]
+fn an_error_that_is_not_the_first_line_is_relayed_as_it_came() {
+    let lines = "{\"response\":\" Yes\",\"done\":false}\r\n\n{\"error\":\"an error was encountered \
+                 while running the model\"}\n{\"response\":\"\",\"done\":true,\
+                 \"prompt_eval_count\":100,\"eval_count\":5}";
+    let upstream = Upstream::answering(chunked(LINES, lines.as_bytes(), 7));
+    let proxy = Proxy::start(config(&upstream.url(), 2, json!({})));
+    let reply = proxy.post("/api/generate", &json!({"model": "m", "prompt": "hi"}));
+    reply.is(200);
+    assert_eq!(reply.text(), lines);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[test]

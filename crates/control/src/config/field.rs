@@ -110,6 +110,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("body_bytes", Kind::Whole(1, MOST_BYTES), "1073741824"),
     field("max_sessions", Kind::Whole(1, MOST_SESSIONS), "100000"),
     field("answer_headers", Kind::Switch, "true"),
+    field("include_usage", Kind::Switch, "true").variable("AKLB_INCLUDE_USAGE"),
     field("log", Kind::Text, "\"requests\"")
         .flag("--log")
         .variable("AKLB_LOG"),
@@ -189,6 +190,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("type", "code"),
     ("matter", "means"),
     ("subagents", "split_subagents"),
+    ("usage", "include_usage"),
+    ("streamoptions", "include_usage"),
     ("headername", "header"),
     ("path", "body"),
     ("bodypath", "body"),
@@ -284,6 +287,7 @@ mod tests {
             ("prot", Some("port")),
             ("sessionRules", Some("session_rules")),
             ("split_sub_agents", Some("split_subagents")),
+            ("includeUsage", Some("include_usage")),
             ("max_session", Some("max_sessions")),
             ("colour", None),
         ] {

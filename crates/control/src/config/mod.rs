@@ -201,6 +201,7 @@ impl Config {
         let timing = timing(&sheet, findings);
         let limits = limits(&sheet, findings);
         let answer_headers = switch(&sheet.scalars, "answer_headers", findings).unwrap_or(true);
+        let include_usage = switch(&sheet.scalars, "include_usage", findings).unwrap_or(false);
         let recognition = recognition(&sheet, findings);
         let workers = setting(&sheet, "workers", findings)
             .and_then(|workers| usize::try_from(workers).ok())
@@ -219,6 +220,7 @@ impl Config {
             limits,
             recognition,
             answer_headers,
+            include_usage,
             error_rules: errors::own_rules(&sheet.errors),
         };
         refuse_itself(&plan, &listen, &builder, findings);

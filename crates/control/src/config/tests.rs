@@ -298,7 +298,7 @@ fn every_setting_of_the_file_arrives() {
             "allowed_origins": "http://Localhost:3000/,chrome-extension://abc",
             "ca_file": "ca.pem",
             "first_byte_timeout_ms": 1, "idle_timeout_ms": 2, "connect_timeout_ms": 3, "drain_timeout_ms": 0,
-            "replay_bytes": 5, "body_bytes": 6, "max_sessions": 7, "answer_headers": false,
+            "replay_bytes": 5, "body_bytes": 6, "max_sessions": 7, "answer_headers": false, "include_usage": true,
             "session_rules": [{"header": "X-My-Chat"}], "split_subagents": "always",
         }"#,
     )
@@ -340,7 +340,7 @@ fn every_setting_of_the_file_arrives() {
         (limits.replay_bytes, limits.body_bytes, limits.sessions),
         (5, 6, 7)
     );
-    assert!(!plan.answer_headers);
+    assert!(!plan.answer_headers && plan.include_usage);
     let recognition = &plan.recognition;
     assert_eq!(
         recognition.ladder.rules()[0].name.as_ref(),

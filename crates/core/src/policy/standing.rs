@@ -89,6 +89,7 @@ mod tests {
             limits: Limits::default(),
             recognition: Recognition::default(),
             answer_headers: true,
+            include_usage: false,
             error_rules: Vec::new(),
         }
     }

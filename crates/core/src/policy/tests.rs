@@ -48,6 +48,7 @@ fn plan(names: &[&str]) -> Plan {
         limits: Limits::default(),
         recognition: crate::plan::Recognition::default(),
         answer_headers: true,
+        include_usage: false,
         error_rules: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 
 use super::capture::{Captures, Cursor};
 use super::chain::ChainReader;
+use super::include_usage::{Finder, Splice};
 use super::json::{Container, Progress, Tokenizer, Visit, unescape};
 use crate::conversation::Conversation;
 use crate::ladder::{Mark, PathTree};
@@ -23,6 +24,8 @@ pub struct Need {
     pub chain: bool,
     /// `background`, which may stand anywhere: it decides whether a request may be sent twice.
     pub background: bool,
+    /// Where it can be made to ask for token counts. Only of a body that is plain.
+    pub splice: bool,
 }
 
 impl Need {
@@ -31,6 +34,7 @@ impl Need {
         ids: true,
         chain: true,
         background: true,
+        splice: true,
     };
 }
 
@@ -49,6 +53,9 @@ pub struct BodyFacts {
     pub mark: Option<(Mark, Vec<u8>)>,
     /// The messages. Without links unless they were needed.
     pub conversation: Conversation,
+    /// How a chat request for a stream, read whole, is made to ask for token counts; `None` if it
+    /// says itself whether it wants them, or anything is doubtful.
+    pub splice: Option<Splice>,
 }
 
 /// What the value of the last top-level key is.
@@ -94,20 +101,32 @@ impl<'t> RequestReader<'t> {
                 named_text: false,
                 caught: false,
                 value: Vec::new(),
+                finder: need.splice.then(Finder::default),
             },
         }
     }
 
     /// Takes the next frame. Whether more would still tell anything.
     pub fn feed(&mut self, frame: &[u8]) -> bool {
-        self.tokenizer.feed(frame, &mut self.seen) == Progress::Reading && !self.seen.has_enough()
+        let progress = self.tokenizer.feed(frame, &mut self.seen);
+        if let Some(finder) = &mut self.seen.finder {
+            finder.frame_ends(frame.len());
+        }
+        progress == Progress::Reading && !self.seen.has_enough()
     }
 
     /// What the body said. A body that is not complete JSON said nothing, unless reading stopped
     /// before that could be known.
     pub fn finish(mut self) -> BodyFacts {
         match self.tokenizer.finish(&mut self.seen) {
-            Progress::Complete | Progress::Enough => self.seen.into_facts(),
+            Progress::Complete => {
+                let finder = self.seen.finder.take().filter(|_| self.seen.stream);
+                BodyFacts {
+                    splice: finder.and_then(Finder::finish),
+                    ..self.seen.into_facts()
+                }
+            }
+            Progress::Enough => self.seen.into_facts(),
             Progress::Reading | Progress::Malformed => BodyFacts::default(),
         }
     }
@@ -133,6 +152,8 @@ struct Seen<'t> {
     /// Whether the cursor catches the current string.
     caught: bool,
     value: Vec<u8>,
+    /// If the place is needed.
+    finder: Option<Finder>,
 }
 
 impl Seen<'_> {
@@ -145,6 +166,7 @@ impl Seen<'_> {
             captures: self.cursor.into_captures(),
             mark,
             conversation,
+            splice: None,
         }
     }
 
@@ -207,6 +229,12 @@ impl Visit for Seen<'_> {
         self.named_text = false;
     }
 
+    fn object_begins(&mut self, after: usize) {
+        if let Some(finder) = &mut self.finder {
+            finder.object_begins(self.depth, after);
+        }
+    }
+
     fn close(&mut self) {
         if self.need.ids {
             self.cursor.close();
@@ -221,6 +249,9 @@ impl Visit for Seen<'_> {
     fn key(&mut self, key: &[u8]) {
         if self.need.ids {
             self.cursor.key(key);
+        }
+        if let Some(finder) = &mut self.finder {
+            finder.key(self.depth, key);
         }
         match (self.depth, self.zone) {
             (1, _) => self.begin_zone(key),
@@ -275,6 +306,7 @@ impl Visit for Seen<'_> {
         !self.need.ids
             && !self.need.chain
             && !self.need.background
+            && !self.need.splice
             && self.model.is_some()
             && self.chain.has_opener()
     }

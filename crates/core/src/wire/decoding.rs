@@ -38,6 +38,21 @@ pub enum Decoding {
     TooLarge,
 }
 
+/// What a body with these headers is coded with, one over the other.
+fn codings(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether a body with these headers is not compressed.
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
+    codings(headers).next().is_none()
+}
+
 /// Decodes one body. Feed it every frame, then ask [`Decoder::finish`].
 pub struct Decoder(
     /// `None`: the body is plain.
@@ -65,12 +80,7 @@ impl Decoder {
     /// At most `bound` bytes of a compressed body are handed on. A plain one is not bounded: it
     /// costs no more than what was sent.
     pub fn new(headers: &HeaderMap, bound: u64) -> Option<Self> {
-        let mut codings = headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .map(<[u8]>::trim_ascii)
-            .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
+        let mut codings = codings(headers);
         let Some(coding) = codings.next() else {
             return Some(Self(None));
         };

@@ -41,11 +41,16 @@ const GENERATING: &[(&str, Dialect)] = &[
     (":countTokens", Dialect::Gemini),
     (":embedContent", Dialect::Gemini),
     (":batchEmbedContents", Dialect::Gemini),
+    // Ollama's own.
+    ("/api/chat", Dialect::OpenAi),
+    ("/api/generate", Dialect::OpenAi),
+    ("/api/embed", Dialect::OpenAi),
 ];
 
 /// Ends of paths whose bodies look like conversations and are none.
 const NO_CONVERSATION: &[&str] = &[
     "/embeddings",
+    "/api/embed",
     ":embedContent",
     ":batchEmbedContents",
     "/rerank",
@@ -131,6 +136,16 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_an_index_are_no_conversation() {
+        for path in ["/v1/embeddings", "/api/embed", "/api/embeddings"] {
+            assert!(!post(path).converses, "{path}");
+        }
+        for path in ["/v1/chat/completions", "/api/chat", "/api/generate"] {
+            assert!(post(path).converses, "{path}");
+        }
+    }
+
+    #[test]
     fn only_generating_posts_and_safe_methods_are_repeatable() {
         let repeatable = |method: Method, path: &str, background: bool| {
             Endpoint::of(&method, path, false).repeatable(&method, background)
@@ -138,6 +153,19 @@ mod tests {
         assert!(repeatable(Method::POST, "/v1/chat/completions", false));
         assert!(repeatable(Method::POST, "/v1/embeddings", false));
         assert!(repeatable(Method::POST, "/v1/messages/count_tokens", false));
+        for own_of_ollama in [
+            "/api/chat",
+            "/api/generate",
+            "/api/embed",
+            "/api/embeddings",
+        ] {
+            assert!(
+                repeatable(Method::POST, own_of_ollama, false),
+                "{own_of_ollama}"
+            );
+        }
+        assert!(!repeatable(Method::POST, "/api/pull", false));
+        assert!(!repeatable(Method::DELETE, "/api/delete", false));
         assert!(repeatable(Method::GET, "/v1/files", false));
         assert!(repeatable(Method::HEAD, "/", false));
         assert!(!repeatable(Method::POST, "/v1/responses", true));

@@ -22,6 +22,9 @@ const MAX_SCALAR: usize = 40;
 pub trait Visit {
     /// `{` or `[` begins a value.
     fn open(&mut self, container: Container);
+    /// The object that [`Visit::open`] has just announced: its members begin after so many bytes of
+    /// the chunk.
+    fn object_begins(&mut self, _after: usize) {}
     /// The innermost container ends.
     fn close(&mut self);
     /// A key of the innermost object, unescaped; empty if it was longer than any that matters.
@@ -182,7 +185,10 @@ impl Tokenizer {
             return at + 1;
         }
         match (self.state, byte) {
-            (State::Value | State::FirstElement, b'{') => self.open(Container::Object, visit),
+            (State::Value | State::FirstElement, b'{') => {
+                self.open(Container::Object, visit);
+                visit.object_begins(at + 1);
+            }
             (State::Value | State::FirstElement, b'[') => self.open(Container::Array, visit),
             (State::Value | State::FirstElement, b'"') => {
                 let wanted = self.text_begins(visit);

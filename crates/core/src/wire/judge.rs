@@ -54,7 +54,7 @@ pub fn judge_by(
     } else {
         signals.status.or_else(|| general::status_of(signals))
     };
-    let saying = Saying::new(status, headers, signals);
+    let mut saying = Saying::new(status, headers, signals);
     let host = provider;
     let provider = known(host, &saying);
     let own = own
@@ -66,7 +66,11 @@ pub fn judge_by(
         .find(|rule| saying.fits(rule, true));
     let rule = match rule {
         Some(rule) => *rule,
-        None => scoped(general(&saying), provider.scope),
+        None => {
+            // Not for the rules above: their phrases are known with or without a status.
+            saying.status = saying.status.or_else(|| general::status_of_text(&saying));
+            scoped(general(&saying), provider.scope)
+        }
     };
     let (matter, until) = time::of(&rule, &saying, provider, now);
     Verdict {
@@ -75,6 +79,11 @@ pub fn judge_by(
         final_answer: is_final(headers, signals),
         rule: rule.name,
     }
+}
+
+/// Whether any rule was about the answer; none may be if it is an error that came in a 200.
+pub(super) fn is_understood(verdict: &Verdict) -> bool {
+    verdict.rule != general::ELSE.name
 }
 
 /// Whose rules to use: those of the host, else of the only provider that answers like this.

@@ -8,12 +8,12 @@ mod words;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::dialect::Dialect;
-use super::judge::judge;
+use super::judge::{self, judge, judge_by};
 use super::limits;
 use super::signals::{self, Signals};
 use crate::headroom::Bucket;
 use crate::moment::Moment;
-use crate::provider::{Tells, UNKNOWN};
+use crate::provider::{OwnErrorRule, Tells, UNKNOWN};
 use crate::target::Target;
 use crate::verdict::{Matter, Verdict};
 
@@ -282,8 +282,10 @@ pub fn is_worth(next: &Question, asked: &Question, told: &Told, target: &Target)
     }
 }
 
-/// What an answer tells. `body` is its beginning, decoded, at most [`MAX_ANSWER`].
+/// What an answer tells. `body` is its beginning, decoded, at most [`MAX_ANSWER`]; `own` are the
+/// person's own rules about errors.
 pub fn read(
+    own: &[OwnErrorRule],
     question: &Question,
     target: &Target,
     status: StatusCode,
@@ -317,12 +319,16 @@ pub fn read(
     }
     let is_error = !status.is_success() || signals.is_error_envelope();
     if is_error {
+        let mut verdict = judge_by(own, provider, status, headers, &signals, now);
         let status = match (status.is_success(), signals.status) {
             (true, Some(named)) => StatusCode::from_u16(named).unwrap_or(status),
             (true, None) => StatusCode::BAD_REQUEST,
             (false, _) => status,
         };
-        let verdict = judge(provider, status, headers, &signals, now);
+        if !judge::is_understood(&verdict) {
+            // To a request that costs nothing, that need not mean that the provider has an outage.
+            verdict = judge(provider, status, headers, &signals, now);
+        }
         refused(&mut told, verdict, status, &signals);
         return told;
     }

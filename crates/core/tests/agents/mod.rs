@@ -150,6 +150,7 @@ impl World {
                 ..Recognition::default()
             },
             answer_headers: true,
+            include_usage: false,
             error_rules: Vec::new(),
         };
         Self {
@@ -208,6 +209,7 @@ impl World {
             chain: hint
                 .is_none_or(|hint| self.policy.wants_messages(pool, hint.session, bytes, now)),
             background: endpoint.dialect == Dialect::Responses,
+            splice: false,
         };
         let mut reader = RequestReader::new(ladder.paths(), need);
         reader.feed(body);

@@ -224,6 +224,7 @@ fn plan(url: &str) -> anyhow::Result<Plan> {
         limits: Limits::default(),
         recognition: api_key_lb_core::plan::Recognition::default(),
         answer_headers: true,
+        include_usage: false,
         error_rules: Vec::new(),
     })
 }

@@ -114,6 +114,11 @@ fn wrong_values_are_named_with_their_line_and_what_to_write() {
             "`answer_headers` must be true or false",
         ),
         (
+            "{\"keys\": \"k\", \"include_usage\": 1}",
+            "FILE:1:",
+            "`include_usage` must be true or false, not a number; write it as \"include_usage\": true",
+        ),
+        (
             "{\"keys\": \"k\", \"log\": \"loud\"}",
             "FILE:1:",
             "\"requests\", \"problems\" or \"off\"",

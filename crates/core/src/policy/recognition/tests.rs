@@ -47,6 +47,7 @@ fn plan(split_subagents: SplitSubAgents) -> Plan {
             ..Recognition::default()
         },
         answer_headers: true,
+        include_usage: false,
         error_rules: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! What errors mean whoever sends them. The order matters: what is the request's own fault comes
 //! first, so that a bad request never makes a key rest.
 
+use super::saying::Saying;
 use crate::provider::{ErrorRule, When};
 use crate::verdict::Matter;
 use crate::wire::signals::Signals;
@@ -110,12 +111,7 @@ pub static GENERAL: &[ErrorRule] = &[
     ]),
     rule("key refused", Matter::Key)
         .on(&[400, 403, 429])
-        .says(&[
-            "api key not valid",
-            "incorrect api key",
-            "invalid api key",
-            "invalid x-api-key",
-        ]),
+        .says(REFUSED_KEYS),
     rule("account closed", Matter::Key)
         .on(&[4])
         .says(&["account", "organization"])
@@ -177,11 +173,9 @@ pub static GENERAL: &[ErrorRule] = &[
         "capacity_exhausted",
         "model_capacity_*",
     ]),
-    rule("overloaded", Matter::Overload).on(&[429, 5]).says(&[
-        "overloaded",
-        "at capacity",
-        "no capacity",
-    ]),
+    rule("overloaded", Matter::Overload)
+        .on(&[429, 5])
+        .says(OVERLOADED),
     status("overloaded", Matter::Overload, &[503, 529]),
     // 8. Too many at once.
     rule("concurrency", Matter::Concurrency)
@@ -249,6 +243,22 @@ pub static GENERAL: &[ErrorRule] = &[
     status("client error", Matter::Request, &[4]),
 ];
 
+/// What says that a key is not known.
+const REFUSED_KEYS: &[&str] = &[
+    "api key not valid",
+    "incorrect api key",
+    "invalid api key",
+    "invalid x-api-key",
+];
+
+/// What says that there is too much to do for all. Ollama's is that its queue is full.
+const OVERLOADED: &[&str] = &[
+    "overloaded",
+    "at capacity",
+    "no capacity",
+    "server busy, please try again",
+];
+
 /// What says that something is not there.
 const NOT_FOUND: When = When::Also(&[
     "not found",
@@ -265,6 +275,7 @@ pub(super) fn status_of(signals: &Signals) -> Option<u16> {
         ("context_length_exceeded", 400),
         ("invalid_prompt", 400),
         ("authentication_error", 401),
+        ("unauthorized", 401),
         ("billing_error", 402),
         ("permission_error", 403),
         ("not_found_error", 404),
@@ -281,4 +292,29 @@ pub(super) fn status_of(signals: &Signals) -> Option<u16> {
     ];
     let found = STATUSES.iter().find(|(word, _)| signals.has_word(word));
     found.map(|(_, status)| *status)
+}
+
+/// The status with which others send an error that is nothing but text, as Ollama's are. Beside a
+/// code, a text may be about something else, or repeat the request.
+pub(super) fn status_of_text(saying: &Saying<'_>) -> Option<u16> {
+    const LIMITED: &[&str] = &[
+        "too many requests",
+        "rate limit",
+        "usage limit",
+        "concurrent request",
+    ];
+    let says = |phrases: &[&str]| phrases.iter().any(|phrase| saying.text.contains(phrase));
+    if !saying.signals.words.is_empty() {
+        None
+    } else if says(OVERLOADED) {
+        Some(503)
+    } else if says(LIMITED) {
+        Some(429)
+    } else if says(REFUSED_KEYS) {
+        Some(401)
+    } else if says(&["model"]) && says(&["not found"]) {
+        Some(404)
+    } else {
+        None
+    }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::headroom::Axis;
+use crate::provider::ErrorRule;
 
 /// 2026-07-28 00:00 UTC.
 const NOW: Moment = Moment::from_unix_millis(1_785_196_800_000);
@@ -32,6 +33,7 @@ fn answered(
         map.insert(*name, value.parse().unwrap());
     }
     read(
+        &[],
         &question(tells),
         &target(url),
         StatusCode::from_u16(status).unwrap(),
@@ -275,8 +277,46 @@ fn refusals_say_why_and_for_how_long() {
 }
 
 #[test]
+fn an_error_that_is_only_text_is_understood_with_a_200_too() {
+    for (text, standing) in [
+        ("too many requests", Standing::Throttled),
+        ("server busy, please try again", Standing::ProviderFails),
+        ("unauthorized", Standing::Refused),
+    ] {
+        let body = format!(r#"{{"error":"{text}"}}"#);
+        let told = answered("https://h", Tells::Validity, 200, &[], &body);
+        assert_eq!(told.standing, standing, "{text}");
+        assert_eq!(told.reason.as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn a_rule_of_the_persons_own_decides_how_a_key_stands() {
+    let standing = |own: &[OwnErrorRule], status, body: &str| {
+        let status = StatusCode::from_u16(status).unwrap();
+        let (question, target) = (question(Tells::Validity), target("https://h"));
+        let none = HeaderMap::new();
+        read(own, &question, &target, status, &none, body.as_bytes(), NOW).standing
+    };
+    let own = |status: Vec<u16>, phrases: Vec<String>| OwnErrorRule {
+        provider: None,
+        rule: ErrorRule::own(0, status, Vec::new(), phrases, Matter::Credit, None),
+    };
+    let body = r#"{"error":"the piggy bank is empty"}"#;
+    let by_status = [own(vec![418], Vec::new())];
+    assert_eq!(standing(&[], 418, body), Standing::Unclear);
+    assert_eq!(standing(&by_status, 418, body), Standing::NoCredit);
+    assert_eq!(standing(&by_status, 404, body), Standing::Unclear);
+    let by_text = [own(Vec::new(), vec!["Piggy".into()])];
+    assert_eq!(standing(&[], 200, body), Standing::Unclear);
+    assert_eq!(standing(&by_text, 200, body), Standing::NoCredit);
+    assert_eq!(standing(&by_text, 200, "{}"), Standing::Valid);
+}
+
+#[test]
 fn what_proves_nothing_is_unclear() {
     for (status, body) in [
+        (200, r#"{"error":"an error was encountered"}"#),
         (302, ""),
         (404, "{}"),
         (200, "<!doctype html><title>Shop</title>"),

@@ -12,16 +12,18 @@ const LEAST: Need = Need {
     ids: false,
     chain: false,
     background: false,
+    splice: false,
 };
 
-const NEEDS: [Need; 8] = {
-    let mut needs = [LEAST; 8];
+const NEEDS: [Need; 16] = {
+    let mut needs = [LEAST; 16];
     let mut at = 0;
-    while at < 8 {
+    while at < 16 {
         needs[at] = Need {
             ids: at & 1 != 0,
             chain: at & 2 != 0,
             background: at & 4 != 0,
+            splice: at & 8 != 0,
         };
         at += 1;
     }
