@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use api_key_lb_core::conversation::{Conversation, Identity};
 use api_key_lb_core::ladder::Ladder;
-use api_key_lb_core::plan::{Guard, Limits, Plan, Recognition, Timing};
-use api_key_lb_core::policy::{Asked, Choice, Policy};
+use api_key_lb_core::plan::{Guard, Limits, Pacing, Plan, Recognition, Timing};
+use api_key_lb_core::policy::{Asked, Choice, Policy, Tries};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::wire::body::{Need, RequestReader};
 use api_key_lb_core::wire::identity;
@@ -201,6 +201,7 @@ fn plan() -> Option<Plan> {
         timing: Timing::default(),
         limits: Limits::default(),
         recognition: Recognition::default(),
+        pacing: Pacing::default(),
         answer_headers: true,
         include_usage: false,
         error_rules: Vec::new(),
@@ -214,6 +215,7 @@ fn conversation(n: usize, messages: usize) -> Identity {
     Identity {
         conversation: Conversation {
             links: (0..messages).map(link).collect(),
+            ends: (1..=messages).map(|n| n as u32 * 400).collect(),
             before_reply: 1,
             last_reply: messages.saturating_sub(1),
             opener: Some(n as u128),
@@ -242,10 +244,15 @@ fn tables(sessions: usize, messages: usize) {
             pool,
             session: Some(&session),
             model: None,
+            bytes: 400 * messages as u64,
+            patience: Duration::from_secs(60),
         };
-        if let Choice::Use { key, .. } = policy.choose(&asked, &[], now) {
+        let mut tries = Tries::new(now);
+        if let Choice::Use { key, affinity, .. } = policy.choose(&asked, &mut tries, now) {
             let key = &pool.keys[key];
-            policy.judged(&asked, key, Verdict::SERVED, &[], now);
+            let mut attempt = policy.began(&asked, key, affinity, now);
+            policy.judged(&asked, &mut attempt, Verdict::SERVED, true, &mut tries, now);
+            policy.ended(attempt, None, now);
         }
         policy.left(&session);
     };

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use observe::Names;
 pub(crate) use text::text;
 
+/// The code of [`Why::no_key`] when a key is waited for.
+pub(crate) const WAITING: &str = "waiting";
 /// The code that says that no pool serves the path.
 const UNKNOWN_POOL: &str = "unknown_pool";
 
@@ -64,7 +66,7 @@ pub(crate) struct Why {
     pub(crate) never: Vec<Never>,
     /// The key that it gets; null if there is none.
     pub(crate) key: Option<Key>,
-    /// Why there is no key: `cooling`, `unknown_pool`, `not_configured`.
+    /// Why there is no key: `waiting`, `cooling`, `unknown_pool`, `not_configured`.
     pub(crate) no_key: Option<Said>,
     /// Keys of the pool that cannot serve now.
     pub(crate) resting: Vec<Resting>,

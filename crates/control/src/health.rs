@@ -31,6 +31,9 @@ pub struct Health {
     pub keys: Vec<HealthKey>,
     /// Sessions remembered.
     pub sessions: u64,
+    /// Requests that wait for an account right now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
     /// Milliseconds since the start.
     pub uptime_ms: u64,
     /// The version of the program.
@@ -123,6 +126,9 @@ pub struct HealthKey {
     /// For how many models alone its account is throttled right now; absent if for all or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throttled_models: Option<u64>,
+    /// How many requests its account takes at once, if its refusals have shown that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<u64>,
     /// The label of the first key whose account turned out to be this one's: they share its limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_account_as: Option<String>,
@@ -177,6 +183,7 @@ impl Health {
                 })
                 .collect(),
             sessions: snapshot.sessions as u64,
+            waiting: Some(snapshot.waiting as u64),
             uptime_ms: millis(about.now.since(about.started)),
             version: Some(about.version.to_owned()),
             pid: Some(about.pid),
@@ -259,6 +266,7 @@ fn health_key(key: &Key, known: Option<&KeySnapshot>, about: &About<'_>) -> Heal
         throttled_models: known
             .map(|known| known.cooling_models as u64)
             .filter(|models| *models > 0),
+        at_once: known.and_then(|known| known.at_once).map(u64::from),
         same_account_as: None,
     }
 }
@@ -324,6 +332,7 @@ mod tests {
             timing: Timing::default(),
             limits: Limits::default(),
             recognition: api_key_lb_core::plan::Recognition::default(),
+            pacing: api_key_lb_core::plan::Pacing::default(),
             answer_headers: true,
             include_usage: false,
             error_rules: Vec::new(),
@@ -347,6 +356,7 @@ mod tests {
                     account: AccountId::of_key(ids[0]),
                     trouble: None,
                     cooling_models: 2,
+                    at_once: Some(3),
                 },
                 KeySnapshot {
                     id: ids[1],
@@ -359,9 +369,11 @@ mod tests {
                     account: AccountId::of_key(ids[0]),
                     trouble: Some((Matter::Credit, "1113")),
                     cooling_models: 0,
+                    at_once: None,
                 },
             ],
             sessions: 4,
+            waiting: 2,
             splits: vec![Split {
                 id: SessionId(0x1a2b_3c4d << 96),
                 rule: "body prompt_cache_key".into(),

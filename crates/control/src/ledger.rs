@@ -1,4 +1,6 @@
-//! Facts about requests become lines that people read. Never a body, a query or a secret.
+//! Facts about requests become lines that people read, and are read back. Never a body, a query or a secret.
+
+mod entry;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,8 +11,14 @@ use api_key_lb_core::moment::Moment;
 
 use crate::config::LogLevel;
 
+pub use entry::Entry;
+
 /// The most characters of a path shown.
 const MOST_PATH: usize = 120;
+/// Waiting for an account is said from this time on: below, nobody notices it.
+const WORTH_SAYING: Duration = Duration::from_millis(10);
+/// A body from this size on is said where nobody counted its tokens: what is smaller is no matter.
+const WORTH_SAYING_BYTES: u64 = 1000;
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3_600_000;
 
@@ -71,19 +79,34 @@ pub fn line(fact: &Fact, label_of: &dyn Fn(KeyId) -> String) -> String {
             add(&mut line, format_args!("({rule}{part})"));
         }
     }
+    if let Some(reason) = &fact.reason {
+        add(&mut line, format_args!("[{reason}]"));
+    }
     add(&mut line, format_args!("{}", seconds(fact.took)));
+    if fact.waited >= WORTH_SAYING {
+        add(&mut line, format_args!("waited {}", seconds(fact.waited)));
+    }
     if !fact.first_byte.is_zero() && fact.status != 0 {
         add(
             &mut line,
             format_args!("first byte {}", seconds(fact.first_byte)),
         );
     }
-    if let Some(usage) = fact.usage.filter(|usage| usage.prompt > 0) {
-        let percent = usage.cached.min(usage.prompt).saturating_mul(100) / usage.prompt;
-        add(
-            &mut line,
-            format_args!("{} tokens {percent}% cached", count(usage.prompt)),
-        );
+    match fact.usage.filter(|usage| usage.prompt > 0) {
+        Some(usage) => {
+            let percent = usage.cached.min(usage.prompt).saturating_mul(100) / usage.prompt;
+            add(
+                &mut line,
+                format_args!("{} tokens {percent}% cached", count(usage.prompt)),
+            );
+        }
+        None if uncounted(fact) => {
+            add(
+                &mut line,
+                format_args!("{} bytes", count(fact.request_bytes)),
+            );
+        }
+        None => {}
     }
     match fact.ending {
         Ending::Complete | Ending::Own(_) => {}
@@ -91,6 +114,13 @@ pub fn line(fact: &Fact, label_of: &dyn Fn(KeyId) -> String) -> String {
         Ending::Cut => add(&mut line, format_args!("cut off by the provider")),
     }
     line
+}
+
+/// Whether a conversation was answered without a count of its tokens.
+fn uncounted(fact: &Fact) -> bool {
+    fact.session.is_some()
+        && (200..300).contains(&fact.status)
+        && fact.request_bytes >= WORTH_SAYING_BYTES
 }
 
 fn add(line: &mut String, words: std::fmt::Arguments<'_>) {
@@ -148,6 +178,8 @@ mod tests {
     use api_key_lb_core::Secret;
     use api_key_lb_core::fact::{Attempt, SessionId, Usage};
     use api_key_lb_core::target::Target;
+    use proptest::prelude::*;
+    use proptest::test_runner::TestCaseError;
 
     use super::*;
 
@@ -176,6 +208,8 @@ mod tests {
             rule: Some("header x-session-id".into()),
             part: Part::Whole,
             affinity: Affinity::Home,
+            reason: None,
+            waited: Duration::ZERO,
             attempts: vec![Attempt {
                 key: key(2),
                 status: Some(200),
@@ -189,6 +223,51 @@ mod tests {
             request_bytes: 1,
             response_bytes: 1,
             ending: Ending::Complete,
+        }
+    }
+
+    prop_compose! {
+        fn any_fact()(
+            began in 0..10 * DAY_MS,
+            spans in proptest::array::uniform3(0..2_000_000_u64),
+            path in "/[a-z0-9/.:_-]{0,30}",
+            status in prop_oneof![Just(0_u16), 200..600_u16],
+            session in proptest::option::of(any::<u128>()),
+            rule in proptest::option::of("(header|body) [a-z-]{1,9}"),
+            part in prop_oneof![Just(Part::Whole), Just(Part::SubAgent), Just(Part::Conversation)],
+            affinity in prop_oneof![Just(Affinity::None), Just(Affinity::Home), Just(Affinity::New)],
+            reason in proptest::option::of("[a-z0-9 %,:;.]{1,40}( session [0-9a-f]{8})?"),
+            attempts in proptest::collection::vec((1..9_u8, proptest::option::of(200..600_u16)), 0..4),
+            usage in proptest::option::of((0..3_000_000_u64, 0..3_000_000_u64)),
+            request_bytes in 0..9_000_000_u64,
+            ending in prop_oneof![
+                Just(Ending::Complete),
+                Just(Ending::Own("throttled")),
+                Just(Ending::ClientLeft),
+                Just(Ending::Cut),
+            ],
+        ) -> Fact {
+            let usage = usage.map(|(prompt, cached)| Usage { prompt, cached, written: 0, output: 1 });
+            let attempt = |(number, status)| Attempt { key: key(number), status };
+            Fact {
+                began: Moment::from_unix_millis(began),
+                took: Duration::from_millis(spans[0]),
+                waited: Duration::from_millis(spans[1]),
+                first_byte: Duration::from_millis(spans[2]),
+                path,
+                status,
+                rule: rule.map(Into::into).filter(|_| session.is_some()),
+                session: session.map(SessionId),
+                part,
+                affinity,
+                // Reasons are about sessions.
+                reason: reason.filter(|_| session.is_some()),
+                attempts: attempts.into_iter().map(attempt).collect(),
+                usage,
+                request_bytes,
+                ending,
+                ..fact()
+            }
         }
     }
 
@@ -267,6 +346,60 @@ mod tests {
         assert!(!line.contains("planted"), "{line}");
         assert!(!line.contains(char::is_control), "{line}");
         assert!(line.len() < 350, "{line}");
+    }
+
+    #[test]
+    fn where_nobody_counted_tokens_the_size_is_said() {
+        let mut fact = fact();
+        fact.usage = None;
+        fact.request_bytes = 48_123;
+        assert!(shown(&fact).ends_with("1.24s first byte 0.41s 48k bytes"));
+        fact.status = 429;
+        assert!(shown(&fact).ends_with("1.24s first byte 0.41s"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_line_says_is_read_back(fact in any_fact()) {
+            let line = shown(&fact);
+            let entry = Entry::parse(&line).ok_or_else(|| TestCaseError::fail(line.clone()))?;
+            let ended = fact.began.after(fact.took).unix_millis() % DAY_MS / 1000;
+            prop_assert_eq!(entry.ended.as_secs(), ended);
+            prop_assert_eq!(&entry.path, &fact.path);
+            prop_assert_eq!(entry.status, Some(fact.status).filter(|status| *status != 0));
+            prop_assert_eq!(entry.own_answer, matches!(fact.ending, Ending::Own(_)));
+            prop_assert_eq!(
+                entry.complete,
+                matches!(fact.ending, Ending::Own(_) | Ending::Complete)
+            );
+            prop_assert_eq!(
+                entry.session.map(|session| format!("{session:08x}")),
+                fact.session.map(SessionId::short)
+            );
+            prop_assert_eq!(entry.retried, fact.attempts.len() > 1);
+            prop_assert_eq!(seconds(entry.took), seconds(fact.took));
+            if fact.waited >= WORTH_SAYING {
+                prop_assert_eq!(seconds(entry.waited), seconds(fact.waited));
+            }
+            if fact.status != 0 {
+                prop_assert_eq!(seconds(entry.first_byte), seconds(fact.first_byte));
+            }
+            let counted = fact.usage.filter(|usage| usage.prompt > 0);
+            prop_assert_eq!(
+                entry.tokens.map(|(prompt, cached)| (count(prompt), u64::from(cached))),
+                counted.map(|usage| {
+                    (count(usage.prompt), usage.cached.min(usage.prompt) * 100 / usage.prompt)
+                })
+            );
+            let sized = (counted.is_none() && uncounted(&fact)).then_some(fact.request_bytes);
+            prop_assert_eq!(entry.bytes.map(count), sized.map(count));
+        }
+
+        #[test]
+        fn any_line_is_read_or_left(line in ".{0,80}", tail in " [0-9.]{0,20}s?( [0-9kM.]{0,9} (tokens|bytes))?") {
+            let _ = Entry::parse(&line);
+            let _ = Entry::parse(&format!("12:00:01 POST {line}{tail}"));
+        }
     }
 
     #[test]

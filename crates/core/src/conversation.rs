@@ -15,6 +15,8 @@ use crate::fact::SessionId;
 pub struct Conversation {
     /// One link per message in order, at most [`MAX_LINKS`].
     pub links: Vec<u64>,
+    /// For each link, the bytes of text up to and including its message.
+    pub ends: Vec<u32>,
     /// How many messages stand before the first one that a model wrote, or seems to have written.
     pub before_reply: usize,
     /// The number of the last message that a model wrote, counted from 1; 0 if there is none.

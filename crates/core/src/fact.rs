@@ -75,6 +75,11 @@ impl ModelId {
     pub fn of(name: &str) -> Self {
         Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
+
+    /// The number itself, for hashing.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// Which part of what its rule names a session is.
@@ -151,6 +156,10 @@ pub struct Fact {
     pub part: Part,
     /// How the serving key relates to it.
     pub affinity: Affinity,
+    /// Why it was that key, in words, where there is more to say than `affinity` does.
+    pub reason: Option<String>,
+    /// How long it was kept waiting for an account.
+    pub waited: Duration,
     /// What was tried, in order; the last one's answer was relayed, if any was.
     pub attempts: Vec<Attempt>,
     /// Tokens, where the answer stated them.

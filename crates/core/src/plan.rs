@@ -23,7 +23,7 @@ pub const RESERVED_POOL_NAMES: &[&str] = &["health", "_lb", "v1", "v1beta", "api
 
 /// Identity of a key: a salted hash of the secret and its base URL. Survives reordering and
 /// renaming; two entries with the same identity are one key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(u64);
 
 /// Identity of an account: of its configured name, else of its only key.
@@ -165,6 +165,12 @@ pub struct Timing {
     pub cooldown: Option<Duration>,
     /// A session unused for this long is forgotten.
     pub session_ttl: Duration,
+    /// How long a request may be kept waiting for an account, at most: its client's own patience
+    /// counts too. Zero: never.
+    pub max_wait: Duration,
+    /// How long an unused prefix stays in the provider's cache, until cached tokens say otherwise.
+    /// `None`: as the provider documents it.
+    pub cache_ttl: Option<Duration>,
     /// TCP and, separately, TLS handshake with an upstream.
     pub connect_timeout: Duration,
     /// From the request sent to the first byte of the answer; then 504, not resent.
@@ -180,6 +186,9 @@ impl Default for Timing {
         Self {
             cooldown: None,
             session_ttl: Duration::from_secs(3600),
+            // The least patient of the known agents waits 60 s for the first byte.
+            max_wait: Duration::from_secs(45),
+            cache_ttl: None,
             connect_timeout: Duration::from_secs(5),
             // Reasoning models think for minutes before the first byte; SDKs wait 600 s.
             first_byte_timeout: Duration::from_secs(600),
@@ -251,6 +260,23 @@ pub struct Recognition {
     pub split_subagents: SplitSubAgents,
 }
 
+/// How quotas of subscriptions that are counted in windows (5 h, a week) are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pacing {
+    /// Whether new sessions go to the account whose window is over first: what is left of it then
+    /// is lost.
+    pub drain: bool,
+    /// What is kept of each window for conversations that are there already, in thousandths.
+    pub reserve: u16,
+}
+
+impl Pacing {
+    /// Whether windows matter at all.
+    pub const fn is_on(&self) -> bool {
+        self.drain || self.reserve > 0
+    }
+}
+
 /// Everything the engine needs to know to serve; swapped as a whole when the configuration changes.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -266,6 +292,8 @@ pub struct Plan {
     pub limits: Limits,
     /// How conversations are told apart.
     pub recognition: Recognition,
+    /// How the windows of subscriptions are used.
+    pub pacing: Pacing,
     /// Whether relayed answers carry `x-lb-key`, `x-lb-affinity` and `x-lb-attempts`.
     pub answer_headers: bool,
     /// Whether streaming chat requests are made to ask for token counts.
@@ -350,6 +378,7 @@ mod tests {
             timing: Timing::default(),
             limits: Limits::default(),
             recognition: Recognition::default(),
+            pacing: Pacing::default(),
             answer_headers: true,
             include_usage: false,
             error_rules: Vec::new(),

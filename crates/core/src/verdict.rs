@@ -173,6 +173,18 @@ impl Verdict {
         matches!(self.elsewhere(), Elsewhere::EachOnce)
     }
 
+    /// Whether the account's own limit was met, which ends by itself.
+    pub const fn is_throttle(self) -> bool {
+        matches!(
+            self.matter,
+            Matter::AccountRate
+                | Matter::AccountQuota
+                | Matter::ModelRate
+                | Matter::ModelQuota
+                | Matter::Concurrency
+        )
+    }
+
     /// Whether it counts as an error of the key in `status`.
     pub const fn is_error(self) -> bool {
         !matches!(

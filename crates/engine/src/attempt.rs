@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_key_lb_core::fact::{Affinity, ModelId};
-use api_key_lb_core::plan::{Key, KeyId, Plan, Pool};
+use api_key_lb_core::plan::{Key, Plan, Pool};
 use api_key_lb_core::policy::{Asked, Choice, Session};
 use api_key_lb_core::provider;
 use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
@@ -39,6 +39,10 @@ pub(crate) struct Call<'c> {
     pub(crate) brought: Brought,
     pub(crate) session: Option<Session>,
     pub(crate) model: Option<ModelId>,
+    /// Bytes of its body.
+    pub(crate) bytes: u64,
+    /// How long the client waits for the first byte.
+    pub(crate) patience: Duration,
     /// Whether it may be sent again although an earlier attempt may have had an effect.
     pub(crate) repeatable: bool,
 }
@@ -50,26 +54,34 @@ impl Call<'_> {
             pool: self.pool,
             session: self.session.as_ref(),
             model: self.model,
+            bytes: self.bytes,
+            patience: self.patience,
         }
     }
 
-    /// The next key, its attempt begun; or in how long the soonest cooling account is back.
-    /// `skipped` are keys that would be answered as another of their account was.
-    pub(crate) fn choose(
+    /// The next key, its attempt begun. If the best one will be usable soon, the request waits for
+    /// it, in the order in which requests came. If there is none: in how long the soonest cooling
+    /// account is back.
+    pub(crate) async fn choose(
         &self,
-        record: &Record,
-        skipped: &[KeyId],
+        record: &mut Record,
     ) -> Result<(&Key, Affinity), Option<Duration>> {
-        let tried: Vec<KeyId> = record.tried().chain(skipped.iter().copied()).collect();
-        let now = self.state.now();
-        let mut policy = self.state.policy();
-        match policy.choose(&self.asked(), &tried, now) {
-            Choice::Use { key, affinity } => {
-                let key = &self.pool.keys[key];
-                policy.began(key.id);
-                Ok((key, affinity))
+        let asked = self.asked();
+        loop {
+            // Listens before it asks, or what changes in between would be missed.
+            let changed = self.state.changed().notified();
+            let now = self.state.now();
+            match record.choose(&asked, now) {
+                Choice::Use { key, affinity, .. } => return Ok((&self.pool.keys[key], affinity)),
+                Choice::Exhausted { soonest } => {
+                    return Err(soonest.map(|soonest| soonest.since(now)));
+                }
+                Choice::Hold { until, .. } => {
+                    let wait = until.since(now);
+                    // Either way it asks again.
+                    let _ = tokio::time::timeout(wait, changed).await;
+                }
             }
-            Choice::Exhausted { soonest } => Err(soonest.map(|soonest| soonest.since(now))),
         }
     }
 

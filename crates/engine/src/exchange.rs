@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use api_key_lb_core::fact::ModelId;
-use api_key_lb_core::plan::{Key, KeyId, Plan};
-use api_key_lb_core::verdict::{Elsewhere, Matter, Verdict};
+use api_key_lb_core::plan::Plan;
+use api_key_lb_core::verdict::{Matter, Verdict};
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::reply::Refusal;
-use api_key_lb_core::wire::{credential, guard, headers, judge, limits, owner};
+use api_key_lb_core::wire::{credential, guard, headers, judge, limits, owner, patience};
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{Method, Request};
 use hyper::body::Incoming;
@@ -24,13 +24,6 @@ use crate::record::Record;
 use crate::replies::{self, Answer, own};
 use crate::upstream::Upstreams;
 use crate::worker::Shared;
-
-/// Tries in all after network errors and 5xx: the failure may be everywhere, and each try costs
-/// the provider work.
-const FEW: usize = 3;
-/// Tries in all while the provider has no capacity: another account may be served from another
-/// part of it, a third one would only burn through the pool.
-const TWO: usize = 2;
 
 /// Serves one request. There is always an answer; what could not be done says why.
 pub(crate) async fn serve(
@@ -122,6 +115,7 @@ async fn forward(
     let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| head.headers.contains_key(name));
+    let patience = patience::patience(&head.headers);
     let brought = credential::strip(&mut head.headers, head.uri.query());
     headers::strip_request(&mut head.headers);
     frame(&mut head.headers, &body, framed);
@@ -142,6 +136,8 @@ async fn forward(
         brought,
         session: record.session().cloned(),
         model: facts.model.as_deref().map(ModelId::of),
+        bytes: body.length().unwrap_or(0),
+        patience,
     };
     attempts(call, record, &mut body).await
 }
@@ -150,18 +146,13 @@ async fn forward(
 async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> Answer {
     let (plan, dialect) = (call.plan, call.endpoint.dialect);
     let mut outcomes = Outcomes::default();
-    let mut refused: Vec<KeyId> = Vec::new();
-    let mut skipped: Vec<KeyId> = Vec::new();
-    let mut few = 0;
     loop {
-        let (key, affinity) = match call.choose(&record, &skipped) {
+        let (key, affinity) = match call.choose(&mut record).await {
             Ok(chosen) => chosen,
             Err(soonest) => {
                 return outcomes.nothing_left(record, soonest, plan, dialect, call.state.now());
             }
         };
-        record.attempt(key.id, affinity);
-
         let sent = call.ask(key, body).await;
 
         let now = call.state.now();
@@ -200,26 +191,7 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
                 (Verdict::new(Matter::Request, "client"), false)
             }
         };
-        call.state
-            .policy()
-            .judged(&call.asked(), key, verdict, &refused, now);
-        let again = match verdict.elsewhere() {
-            Elsewhere::No => false,
-            Elsewhere::EachOnce => may_resend,
-            Elsewhere::One | Elsewhere::Few if verdict.final_answer => false,
-            Elsewhere::One => {
-                few += 1;
-                may_resend && few < TWO
-            }
-            Elsewhere::Few => {
-                few += 1;
-                may_resend && few < FEW
-            }
-        };
-        if verdict.matter == Matter::Credit {
-            let same = |other: &&Key| other.account == key.account;
-            skipped.extend(call.pool.keys.iter().filter(same).map(|other| other.id));
-        }
+        let again = record.judged(&call.asked(), verdict, may_resend, now);
         match sent {
             Ok(answer) => {
                 let answered = Answered {
@@ -232,9 +204,6 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
                 };
                 if !again {
                     return outcomes.give(record, answered, plan, now);
-                }
-                if matches!(verdict.matter, Matter::Key | Matter::Suspicion) {
-                    refused.push(key.id);
                 }
                 outcomes.answered(answered);
             }

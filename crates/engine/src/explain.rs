@@ -9,8 +9,9 @@ use api_key_lb_core::ladder::{NEVER, Path, PathTree};
 use api_key_lb_core::plan::{Plan, Pool};
 use api_key_lb_core::policy::{Asked, Choice, KeySnapshot, Session, Standing};
 use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
-use api_key_lb_core::wire::dialect::Endpoint;
+use api_key_lb_core::wire::dialect::{Endpoint, model_of_path};
 use api_key_lb_core::wire::identity::{self, Found};
+use api_key_lb_core::wire::patience;
 use api_key_lb_core::{KeyId, Moment};
 use http::{HeaderMap, Method};
 
@@ -86,7 +87,8 @@ impl State {
         let ladder = &plan.recognition.ladder;
         let all = read(RequestReader::new(ladder.paths(), Need::ALL), &plan, body);
         let found = identity::everything(ladder, headers, &all);
-        let model = all.model.as_deref().map(ModelId::of);
+        let named = all.model.as_deref().or_else(|| model_of_path(path));
+        let model = named.map(ModelId::of);
         let (identity, _) = match &reading {
             Some(reading) => reading.recognise(headers, all),
             None => identity::recognise(ladder, headers, all),
@@ -112,6 +114,8 @@ impl State {
                     pool,
                     session: session.as_ref(),
                     model,
+                    bytes: body.len() as u64,
+                    patience: patience::patience(headers),
                 };
                 policy.preview(&asked, now)
             }

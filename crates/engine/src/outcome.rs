@@ -25,6 +25,8 @@ use crate::upstream::Lease;
 
 const LB_KEY: HeaderName = HeaderName::from_static("x-lb-key");
 const LB_AFFINITY: HeaderName = HeaderName::from_static("x-lb-affinity");
+const LB_WHY: HeaderName = HeaderName::from_static("x-lb-why");
+const LB_WAITED: HeaderName = HeaderName::from_static("x-lb-waited-ms");
 const LB_ATTEMPTS: HeaderName = HeaderName::from_static("x-lb-attempts");
 
 /// Most bytes read of an answer that is thrown away, and the longest time taken for it; error
@@ -255,6 +257,16 @@ pub(crate) fn relay(
         head.headers.insert(LB_AFFINITY, affinity);
         head.headers
             .insert(LB_ATTEMPTS, HeaderValue::from(record.attempts()));
+        // Labels are visible ASCII, and so are all other words.
+        if let Some(why) = record.reason()
+            && let Ok(why) = HeaderValue::from_str(why)
+        {
+            head.headers.insert(LB_WHY, why);
+        }
+        let waited = record.waited().as_millis();
+        if let Some(waited) = u64::try_from(waited).ok().filter(|waited| *waited > 0) {
+            head.headers.insert(LB_WAITED, HeaderValue::from(waited));
+        }
     }
     record.first_byte(head.status);
     let reader = AnswerReader::new(&head.headers);

@@ -4,7 +4,7 @@
 use api_key_lb_core::conversation::{Conversation, Identity};
 use api_key_lb_core::plan::{Plan, Pool};
 use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
-use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
+use api_key_lb_core::wire::dialect::{Dialect, Endpoint, model_of_path};
 use api_key_lb_core::wire::{identity, include_usage};
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, Method};
@@ -59,7 +59,10 @@ impl<'p> Reading<'p> {
     /// What the request says, once its body has been read.
     pub(crate) fn recognise(&self, headers: &HeaderMap, facts: BodyFacts) -> (Identity, BodyFacts) {
         let ladder = &self.plan.recognition.ladder;
-        let (mut identity, facts) = identity::recognise(ladder, headers, facts);
+        let (mut identity, mut facts) = identity::recognise(ladder, headers, facts);
+        if facts.model.is_none() {
+            facts.model = model_of_path(self.path).map(str::to_owned);
+        }
         if !self.endpoint.converses {
             identity.conversation = Conversation::default();
         }

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use api_key_lb_core::conversation::{AnswerId, Identity};
 use api_key_lb_core::fact::{Affinity, Attempt, Ending, Fact, Part, Usage};
-use api_key_lb_core::plan::{KeyId, Pool};
-use api_key_lb_core::policy::Session;
+use api_key_lb_core::plan::Pool;
+use api_key_lb_core::policy;
+use api_key_lb_core::policy::{Asked, Choice, Reason, Session, Tries};
 use api_key_lb_core::wire::body::BodyFacts;
+use api_key_lb_core::{Moment, Verdict};
 use http::{Method, StatusCode};
 
 use crate::state::State;
@@ -19,20 +21,26 @@ use crate::state::State;
 pub(crate) struct Record {
     state: Arc<State>,
     began: Instant,
-    /// The key whose attempt is running.
-    active: Option<KeyId>,
+    /// The attempt that is running.
+    active: Option<policy::Attempt>,
+    tries: Tries,
+    /// Since when it is kept waiting for an account, and for what, in words.
+    waits: Option<(Instant, String)>,
     session: Option<Session>,
     fact: Fact,
 }
 
 impl Record {
     pub(crate) fn new(state: Arc<State>, method: Method, path: &str) -> Self {
+        let now = state.now();
         Self {
             began: Instant::now(),
             active: None,
+            tries: Tries::new(now),
+            waits: None,
             session: None,
             fact: Fact {
-                began: state.now(),
+                began: now,
                 first_byte: std::time::Duration::ZERO,
                 took: std::time::Duration::ZERO,
                 method,
@@ -44,6 +52,8 @@ impl Record {
                 rule: None,
                 part: Part::Whole,
                 affinity: Affinity::None,
+                reason: None,
+                waited: std::time::Duration::ZERO,
                 attempts: Vec::new(),
                 usage: None,
                 request_bytes: 0,
@@ -93,12 +103,89 @@ impl Record {
         }
     }
 
-    /// An attempt with `key` begins; the policy has been told.
-    pub(crate) fn attempt(&mut self, key: KeyId, affinity: Affinity) {
+    /// Which key serves next. If one does, its attempt has begun; if none does yet, it waits in line.
+    pub(crate) fn choose(&mut self, asked: &Asked<'_>, now: Moment) -> Choice {
         self.release(None);
-        self.active = Some(key);
+        let mut policy = self.state.policy();
+        let choice = policy.choose(asked, &mut self.tries, now);
+        let (key, affinity, reason) = match choice {
+            Choice::Use {
+                key,
+                affinity,
+                reason,
+            } => (key, affinity, reason),
+            Choice::Hold { key, reason, .. } => {
+                drop(policy);
+                self.waits.get_or_insert_with(|| {
+                    let words = reason.waiting(asked.pool, key, now);
+                    (Instant::now(), words.to_string())
+                });
+                return choice;
+            }
+            Choice::Exhausted { .. } => {
+                drop(policy);
+                self.fact.reason = self.has_waited();
+                return choice;
+            }
+        };
+        let chosen = &asked.pool.keys[key];
+        self.active = Some(policy.began(asked, chosen, affinity, now));
+        drop(policy);
+        let waited = self.has_waited();
+        let words = Self::in_words(&reason, asked.pool, key, now);
         self.fact.affinity = affinity;
-        self.fact.attempts.push(Attempt { key, status: None });
+        self.fact.reason = match (waited, words) {
+            (Some(waited), Some(words)) => Some(format!("{waited}; {words}")),
+            (waited, words) => waited.or(words),
+        };
+        self.fact.attempts.push(Attempt {
+            key: chosen.id,
+            status: None,
+        });
+        choice
+    }
+
+    fn in_words(reason: &Reason, pool: &Pool, key: usize, now: Moment) -> Option<String> {
+        let words = reason.words(pool, key, now);
+        reason.is_worth_saying().then(|| words.to_string())
+    }
+
+    /// It waits no more; what it has waited for.
+    fn has_waited(&mut self) -> Option<String> {
+        let (since, words) = self.waits.take()?;
+        self.fact.waited += since.elapsed();
+        Some(words)
+    }
+
+    /// What the running attempt came to; whether another may follow, if it `may_resend` at all.
+    pub(crate) fn judged(
+        &mut self,
+        asked: &Asked<'_>,
+        verdict: Verdict,
+        may_resend: bool,
+        now: Moment,
+    ) -> bool {
+        let Some(attempt) = &mut self.active else {
+            return false;
+        };
+        let mut policy = self.state.policy();
+        let again = policy.judged(asked, attempt, verdict, may_resend, &mut self.tries, now);
+        let wake = policy.has_waiting();
+        drop(policy);
+        if wake {
+            self.state.changed().notify_waiters();
+        }
+        again
+    }
+
+    /// Why it was this key, where there is something to say.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.fact.reason.as_deref()
+    }
+
+    /// How long it has been kept waiting for an account.
+    pub(crate) const fn waited(&self) -> std::time::Duration {
+        self.fact.waited
     }
 
     /// The running attempt was answered.
@@ -106,11 +193,6 @@ impl Record {
         if let Some(attempt) = self.fact.attempts.last_mut() {
             attempt.status = Some(status.as_u16());
         }
-    }
-
-    /// The keys tried so far.
-    pub(crate) fn tried(&self) -> impl Iterator<Item = KeyId> {
-        self.fact.attempts.iter().map(|attempt| attempt.key)
     }
 
     /// How many attempts were made.
@@ -141,12 +223,15 @@ impl Record {
 
     /// The running attempt is over; its key's slot is free.
     fn release(&mut self, usage: Option<Usage>) {
-        if let Some(key) = self.active.take() {
+        if let Some(attempt) = self.active.take() {
+            let now = self.state.now();
             let mut policy = self.state.policy();
-            if let Some(usage) = usage {
-                policy.used(key, usage);
+            policy.ended(attempt, usage, now);
+            let wake = policy.has_waiting();
+            drop(policy);
+            if wake {
+                self.state.changed().notify_waiters();
             }
-            policy.ended(key);
         }
     }
 }
@@ -154,8 +239,18 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.release(self.fact.usage);
+        if let Some(words) = self.has_waited() {
+            self.fact.reason = Some(words);
+        }
+        let mut policy = self.state.policy();
+        policy.gone(&mut self.tries);
         if let Some(session) = &self.session {
-            self.state.policy().left(session);
+            policy.left(session);
+        }
+        let wake = policy.has_waiting();
+        drop(policy);
+        if wake {
+            self.state.changed().notify_waiters();
         }
         self.fact.took = self.began.elapsed();
         let ended = Fact {
@@ -163,6 +258,7 @@ impl Drop for Record {
             pool: std::mem::take(&mut self.fact.pool),
             model: self.fact.model.take(),
             rule: self.fact.rule.take(),
+            reason: self.fact.reason.take(),
             attempts: std::mem::take(&mut self.fact.attempts),
             method: self.fact.method.clone(),
             ..self.fact

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use api_key_lb_core::policy::{Policy, Snapshot};
 use api_key_lb_core::{Moment, Plan};
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::facts::FactQueue;
 
@@ -15,6 +16,8 @@ pub struct State {
     plan: ArcSwap<Plan>,
     policy: Mutex<Policy>,
     facts: FactQueue,
+    /// Wakes the requests that wait for an account.
+    changed: Notify,
     started: Moment,
 }
 
@@ -25,6 +28,7 @@ impl State {
             policy: Mutex::new(Policy::new(&plan)),
             plan: ArcSwap::from_pointee(plan),
             facts: FactQueue::default(),
+            changed: Notify::new(),
             started: wall_clock(),
         })
     }
@@ -54,6 +58,11 @@ impl State {
     /// Facts about ended requests.
     pub const fn facts(&self) -> &FactQueue {
         &self.facts
+    }
+
+    /// Told whenever an attempt was judged or has ended while requests wait for an account.
+    pub(crate) const fn changed(&self) -> &Notify {
+        &self.changed
     }
 
     /// The policy. Hold the guard for one computation, never across a wait.

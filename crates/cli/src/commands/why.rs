@@ -193,6 +193,7 @@ fn bare_plan() -> anyhow::Result<Plan> {
         timing: Timing::default(),
         limits: Limits::default(),
         recognition: Recognition::default(),
+        pacing: api_key_lb_core::plan::Pacing::default(),
         answer_headers: true,
         include_usage: false,
         error_rules: Vec::new(),

@@ -12,7 +12,9 @@ use api_key_lb_core::wire::identity::Found;
 use api_key_lb_engine::{Explained, State};
 use serde::de::IgnoredAny;
 
-use super::{Asked, Key, Never, Request, Resting, Rule, Said, Session, UNKNOWN_POOL, Why, secrets};
+use super::{
+    Asked, Key, Never, Request, Resting, Rule, Said, Session, UNKNOWN_POOL, WAITING, Why, secrets,
+};
 use crate::render::{long, path_of};
 
 /// Most characters of an id that are shown.
@@ -259,16 +261,25 @@ impl View<'_> {
     }
 
     fn key(&self) -> Option<Key> {
-        let Choice::Use { key, affinity } = self.explained.choice else {
+        let Choice::Use {
+            key: at,
+            affinity,
+            reason,
+        } = self.explained.choice
+        else {
             return None;
         };
         let pool = self.explained.pool()?;
-        let key = pool.keys.get(key)?;
+        let key = pool.keys.get(at)?;
+        let words = reason.words(pool, at, self.explained.now);
         Some(Key {
             label: key.label.clone(),
             account: self.names.get(&key.account).cloned(),
             affinity: affinity.as_str().to_owned(),
-            because: self.because(pool, key, affinity),
+            because: match affinity {
+                _ if reason.is_worth_saying() => words.to_string(),
+                _ => self.because(pool, key, affinity),
+            },
         })
     }
 
@@ -308,7 +319,19 @@ impl View<'_> {
         }
     }
 
+    /// What a request that is kept waiting waits for.
+    fn waits(&self) -> Option<Said> {
+        let Choice::Hold { key, reason, .. } = &self.explained.choice else {
+            return None;
+        };
+        let words = reason.waiting(self.explained.pool()?, *key, self.explained.now);
+        Some(Said::new(WAITING, format!("not yet: {words}")))
+    }
+
     fn no_key(&self) -> Option<Said> {
+        if let Some(waits) = self.waits() {
+            return Some(waits);
+        }
         let Choice::Exhausted { soonest } = self.explained.choice else {
             return None;
         };

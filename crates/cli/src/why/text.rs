@@ -5,7 +5,7 @@ use std::iter;
 use std::time::Duration;
 
 use super::observe::in_words;
-use super::{Rule, Session, UNKNOWN_POOL, Why};
+use super::{Rule, Session, UNKNOWN_POOL, WAITING, Why};
 use crate::printer;
 use crate::render::{count, long, path_of};
 
@@ -63,6 +63,9 @@ pub(crate) fn text(why: &Why) -> String {
                     key.affinity, key.because
                 )],
             );
+        }
+        (None, Some(reason)) if reason.code == WAITING => {
+            row("Key", std::slice::from_ref(&reason.text));
         }
         (None, Some(reason)) => row("Key", &[format!("none: {}", reason.text)]),
         (None, None) => {}

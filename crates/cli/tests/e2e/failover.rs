@@ -110,6 +110,21 @@ fn a_key_whose_target_refuses_connections_is_invisible() {
 }
 
 #[test]
+fn a_key_that_never_serves_does_not_use_up_what_may_be_tried_again() {
+    let mock = mock(1);
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let proxy = Proxy::start(json!({
+        "target": mock.url(),
+        "keys": [{"key": "sk-nobody-listens-there", "target": dead}, key(1)],
+    }));
+    // With nothing to do, it has the least to do.
+    let body = chat(&"some words ".repeat(1_000));
+    for number in 0..30 {
+        proxy.turn(&format!("s{number}"), &body).is(200);
+    }
+}
+
+#[test]
 fn a_refused_key_is_tried_last_from_then_on() {
     let mock = mock(1);
     let proxy = Proxy::start(json!({

@@ -9,6 +9,7 @@
 )]
 #![allow(unreachable_pub, reason = "the modules are parts of one test binary")]
 
+mod capacity;
 mod check;
 mod check_providers;
 mod commands;
@@ -18,12 +19,14 @@ mod credentials;
 mod failover;
 mod failover_refusals;
 mod guard;
+mod holding;
 mod identity;
 mod include_usage;
 mod lifecycle;
 mod limits;
 mod openings;
 mod outgoing;
+mod placement;
 mod regressions;
 mod routing;
 mod secrets;

@@ -7,6 +7,11 @@ use serde_json::{Value, json};
 
 use crate::support::{MODELS, Proxy, chat, eventually, keys, last_key, pair, pair_with, spread};
 
+/// A mock with `count` keys and a proxy that answers rather than have a request wait for a key.
+fn without_waiting(count: usize) -> (Mock, Proxy) {
+    pair_with(count, json!({"max_wait_ms": 0}))
+}
+
 /// Sends one turn of the session `id` and says which key served it.
 #[track_caller]
 fn serve(mock: &Mock, proxy: &Proxy, id: &str) -> String {
@@ -23,7 +28,7 @@ fn health_of(proxy: &Proxy, key: &str) -> Value {
 
 #[test]
 fn a_throttled_key_is_left_alone_for_retry_after_and_then_returned_to() {
-    let (mock, proxy) = pair(3);
+    let (mock, proxy) = without_waiting(3);
     let home = serve(&mock, &proxy, "s");
     mock.fault(
         Fault::on(&home)
@@ -54,7 +59,7 @@ fn a_throttled_key_is_left_alone_for_retry_after_and_then_returned_to() {
 
 #[test]
 fn retry_after_ms_is_honoured_to_the_millisecond() {
-    let (mock, proxy) = pair(2);
+    let (mock, proxy) = without_waiting(2);
     let home = serve(&mock, &proxy, "s");
     let throttle = Fault::on(&home).times(1).status(429);
     mock.fault(
@@ -72,8 +77,8 @@ fn retry_after_ms_is_honoured_to_the_millisecond() {
 }
 
 #[test]
-fn no_key_is_tried_twice_by_one_request() {
-    let (mock, proxy) = pair(4);
+fn no_key_is_tried_twice_by_a_request_that_does_not_wait() {
+    let (mock, proxy) = without_waiting(4);
     mock.fault(Fault::on(ANY_KEY).status(429).header("retry-after", "30"));
     let reply = proxy.turn("s", &chat("hi"));
     reply.is(429);
@@ -83,7 +88,7 @@ fn no_key_is_tried_twice_by_one_request() {
 
 #[test]
 fn when_all_keys_cool_the_soonest_time_is_told_and_nobody_is_asked() {
-    let (mock, proxy) = pair(3);
+    let (mock, proxy) = without_waiting(3);
     for (key, seconds) in keys(3).iter().zip(["30", "7", "20"]) {
         mock.fault(Fault::on(key).status(429).header("retry-after", seconds));
     }
@@ -108,7 +113,7 @@ fn when_all_keys_cool_the_soonest_time_is_told_and_nobody_is_asked() {
 
 #[test]
 fn a_throttled_answer_is_the_providers_own() {
-    let (mock, proxy) = pair(2);
+    let (mock, proxy) = without_waiting(2);
     let body = r#"{"error":{"message":"slow down","code":"rate_limit_exceeded"}}"#;
     let throttle = Fault::on(ANY_KEY).status(429).body(body);
     mock.fault(
@@ -150,7 +155,7 @@ fn the_providers_time_wins_over_cooldown_ms() {
 
 #[test]
 fn without_any_time_a_throttled_key_is_tried_again_after_a_second() {
-    let (mock, proxy) = pair(2);
+    let (mock, proxy) = without_waiting(2);
     let home = serve(&mock, &proxy, "s");
     mock.fault(Fault::on(&home).times(1).status(429));
     let throttled = Instant::now();

@@ -225,7 +225,7 @@ fn it_says_where_a_session_goes_while_keys_are_cooling() {
         (&why["resting"][0]["label"], &why["resting"][0]["state"]),
         (&home, &json!("cooling"))
     );
-    let words = format!("its home {} is cooling for ", home.as_str().unwrap());
+    let words = format!("borrowed: home {} cools for ", home.as_str().unwrap());
     said(&proxy, &[], &request).says(&[&words]);
 
     throttle(&mock);
@@ -236,6 +236,24 @@ fn it_says_where_a_session_goes_while_keys_are_cooling() {
         (&Value::Null, &json!("cooling"))
     );
     said(&proxy, &[], &request).says(&["every key is cooling; the soonest is back in "]);
+}
+
+#[test]
+fn it_says_what_a_request_waits_for() {
+    let (mock, proxy) = pair(1);
+    let throttle = Fault::on("*").times(1).status(429);
+    mock.fault(throttle.header("retry-after", "20"));
+    let (headers, body) = ([("x-stainless-timeout", "1")], chat("hi"));
+    let text = body.to_string();
+    proxy.ask("POST", CHAT, &headers, text.as_bytes()).is(429);
+    let request = raw("x-session-id: s", &body);
+    let why = explained(&proxy, &request);
+    assert_eq!(
+        (&why["key"], &why["no_key"]["code"]),
+        (&Value::Null, &json!("waiting"))
+    );
+    said(&proxy, &[], &request).says(&["not yet: waiting for key-1, which cools for "]);
+    assert_eq!(proxy.health()["waiting"], 0, "asking does not wait");
 }
 
 #[test]

@@ -83,6 +83,11 @@ pub(crate) const FIELDS: &[Field] = &[
         .variable("PORT"),
     field("cooldown_ms", Kind::Whole(0, MOST_MS), "60000").variable("COOLDOWN_MS"),
     field("session_ttl_ms", Kind::Whole(1, MOST_MS), "3600000").variable("SESSION_TTL_MS"),
+    field("max_wait_ms", Kind::Whole(0, MOST_MS), "45000").variable("AKLB_MAX_WAIT_MS"),
+    field("cache_ttl_ms", Kind::Whole(1, MOST_MS), "300000").variable("AKLB_CACHE_TTL_MS"),
+    field("drain_windows", Kind::Switch, "true").variable("AKLB_DRAIN_WINDOWS"),
+    field("window_reserve_percent", Kind::Whole(0, 90), "10")
+        .variable("AKLB_WINDOW_RESERVE_PERCENT"),
     field("host", Kind::Texts, "\"127.0.0.1\"")
         .flag("--host")
         .variable("AKLB_HOST"),
@@ -190,6 +195,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("type", "code"),
     ("matter", "means"),
     ("subagents", "split_subagents"),
+    ("wait", "max_wait_ms"),
+    ("holdms", "max_wait_ms"),
+    ("cachettl", "cache_ttl_ms"),
+    ("drain", "drain_windows"),
+    ("reserve", "window_reserve_percent"),
     ("usage", "include_usage"),
     ("streamoptions", "include_usage"),
     ("headername", "header"),

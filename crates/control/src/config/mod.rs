@@ -37,7 +37,8 @@ use finding::{Findings, Sourced};
 use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
-    ca_file, client_tokens, default_workers, guard, limits, listen, log_level, setting, timing,
+    ca_file, client_tokens, default_workers, guard, limits, listen, log_level, pacing, setting,
+    timing,
 };
 use sheet::{Sheet, number, switch};
 
@@ -203,6 +204,7 @@ impl Config {
         let answer_headers = switch(&sheet.scalars, "answer_headers", findings).unwrap_or(true);
         let include_usage = switch(&sheet.scalars, "include_usage", findings).unwrap_or(false);
         let recognition = recognition(&sheet, findings);
+        let pacing = pacing(&sheet, findings);
         let workers = setting(&sheet, "workers", findings)
             .and_then(|workers| usize::try_from(workers).ok())
             .unwrap_or_else(default_workers);
@@ -219,6 +221,7 @@ impl Config {
             timing,
             limits,
             recognition,
+            pacing,
             answer_headers,
             include_usage,
             error_rules: errors::own_rules(&sheet.errors),

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use api_key_lb_core::Secret;
-use api_key_lb_core::plan::{Guard, Limits, Timing};
+use api_key_lb_core::plan::{Guard, Limits, Pacing, Timing};
 
 use super::environment::Environment;
 use super::field::FIELDS;
 use super::finding::{Findings, Place, Sourced};
-use super::sheet::{Sheet, whole};
+use super::sheet::{Sheet, switch, whole};
 use super::{DEFAULT_PORT, Listen, LogLevel, credential, network};
 
 /// The most worker threads unless a number is configured: the machine belongs to the agents.
@@ -59,10 +59,21 @@ pub(super) fn timing(sheet: &Sheet, findings: &mut Findings) -> Timing {
     Timing {
         cooldown: span("cooldown_ms").or(usual.cooldown),
         session_ttl: span("session_ttl_ms").unwrap_or(usual.session_ttl),
+        max_wait: span("max_wait_ms").unwrap_or(usual.max_wait),
+        cache_ttl: span("cache_ttl_ms").or(usual.cache_ttl),
         connect_timeout: span("connect_timeout_ms").unwrap_or(usual.connect_timeout),
         first_byte_timeout: span("first_byte_timeout_ms").unwrap_or(usual.first_byte_timeout),
         idle_timeout: span("idle_timeout_ms").unwrap_or(usual.idle_timeout),
         drain_timeout: span("drain_timeout_ms").unwrap_or(usual.drain_timeout),
+    }
+}
+
+pub(super) fn pacing(sheet: &Sheet, findings: &mut Findings) -> Pacing {
+    let percent = setting(sheet, "window_reserve_percent", findings).unwrap_or(0);
+    Pacing {
+        drain: switch(&sheet.scalars, "drain_windows", findings).unwrap_or(false),
+        // Its range was checked: at most 90 percent.
+        reserve: u16::try_from(percent * 10).unwrap_or(0),
     }
 }
 

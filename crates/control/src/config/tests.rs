@@ -300,6 +300,7 @@ fn every_setting_of_the_file_arrives() {
             "first_byte_timeout_ms": 1, "idle_timeout_ms": 2, "connect_timeout_ms": 3, "drain_timeout_ms": 0,
             "replay_bytes": 5, "body_bytes": 6, "max_sessions": 7, "answer_headers": false, "include_usage": true,
             "session_rules": [{"header": "X-My-Chat"}], "split_subagents": "always",
+            "max_wait_ms": 0, "cache_ttl_ms": 8, "drain_windows": true, "window_reserve_percent": 15,
         }"#,
     )
     .var("TOKEN", "token-2");
@@ -335,6 +336,8 @@ fn every_setting_of_the_file_arrives() {
         (timing.connect_timeout, timing.drain_timeout),
         (ms(3), ms(0))
     );
+    assert_eq!((timing.max_wait, timing.cache_ttl), (ms(0), Some(ms(8))));
+    assert_eq!((plan.pacing.drain, plan.pacing.reserve), (true, 150));
     let limits = &plan.limits;
     assert_eq!(
         (limits.replay_bytes, limits.body_bytes, limits.sessions),

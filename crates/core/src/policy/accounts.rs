@@ -16,6 +16,7 @@ impl Policy {
         if let Some(state) = self.accounts.remove(&key.account) {
             self.accounts.entry(owner).or_default().merge(state, now);
         }
+        self.holds.rename(key.account, owner);
     }
 
     /// The account that `key` belongs to, as far as is known.
@@ -25,6 +26,9 @@ impl Policy {
 
     /// What an account that was known only by its key has turned out to be.
     pub(super) fn canonical(&self, account: AccountId) -> AccountId {
+        if self.owners.is_empty() {
+            return account;
+        }
         self.owners.get(&account).copied().unwrap_or(account)
     }
 }

@@ -3,7 +3,19 @@
 use std::time::Duration;
 
 use crate::moment::Moment;
+use crate::verdict::Matter;
 
+/// Requests that may run at once after a cooldown, until one of them is served: a probe. Each one
+/// that is served then doubles it …
+const PROBES: u32 = 1;
+/// … up to here, where there is nothing left to be careful about.
+const RECOVERED: u32 = 32;
+/// Nor is there so long after the cooldown.
+const RECOVERY: Duration = Duration::from_secs(60);
+/// For how long others come before an account whose requests fail, at first …
+const AILING_FIRST: Duration = Duration::from_secs(1);
+/// … and at the longest, so that one that works again is found soon.
+const AILING_LONGEST: Duration = Duration::from_secs(30);
 /// For how long after a throttle an account counts as near its limit: providers count by the minute.
 const NEAR_LIMIT: Duration = Duration::from_secs(60);
 
@@ -20,9 +32,62 @@ pub(super) struct Cooldown {
     last_until: Option<Moment>,
     /// Throttles in a row since it last served.
     streak: u32,
+    /// What it was throttled for last.
+    why: Option<Matter>,
+    recovery: Option<Recovery>,
+}
+
+/// What comes after a cooldown: the provider refused more of what it had before.
+#[derive(Clone, Copy, Debug)]
+struct Recovery {
+    /// Requests that may be out at once …
+    allowed: u32,
+    /// … and those that are, not judged yet.
+    out: u32,
 }
 
 impl Cooldown {
+    /// What it cools for.
+    pub(super) const fn why(&self) -> Option<Matter> {
+        self.why
+    }
+
+    /// How many requests may begin now while it recovers; `None` if it does not.
+    pub(super) fn free(&self, now: Moment) -> Option<u32> {
+        let recovery = self.recovering(now)?;
+        Some(recovery.allowed.saturating_sub(recovery.out))
+    }
+
+    fn recovering(&self, now: Moment) -> Option<Recovery> {
+        let ended = self.last_until.filter(|until| *until <= now)?;
+        self.recovery.filter(|_| now.since(ended) <= RECOVERY)
+    }
+
+    /// A request begins; whether it is one of those that its recovery counts.
+    pub(super) fn begins(&mut self, now: Moment) -> bool {
+        if self.recovering(now).is_none() {
+            return false;
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.out += 1;
+        }
+        true
+    }
+
+    /// One that its recovery counts has been judged, or is over.
+    pub(super) fn settled(&mut self, served: bool) {
+        let Some(recovery) = &mut self.recovery else {
+            return;
+        };
+        recovery.out = recovery.out.saturating_sub(1);
+        if served {
+            recovery.allowed *= 2;
+            if recovery.allowed >= RECOVERED {
+                self.recovery = None;
+            }
+        }
+    }
+
     pub(super) fn is_cooling(&self, now: Moment) -> bool {
         self.until > now
     }
@@ -35,10 +100,22 @@ impl Cooldown {
     /// The provider throttled it: until its own time if it named one, else for the usual time. A
     /// longer cooldown is never shortened, and refusals that come in
     /// while it cools already (sent before it was known) do not count again.
-    pub(super) fn throttled(&mut self, until: Option<Moment>, usual: Usual, now: Moment) {
+    pub(super) fn throttled(
+        &mut self,
+        why: Matter,
+        until: Option<Moment>,
+        usual: Usual,
+        now: Moment,
+    ) {
         if !self.is_cooling(now) {
             self.streak = self.streak.saturating_add(1);
+            let out = self.recovery.map_or(0, |recovery| recovery.out);
+            self.recovery = Some(Recovery {
+                allowed: PROBES,
+                out,
+            });
         }
+        self.why = Some(why);
         let until = until.unwrap_or_else(|| now.after(backoff(usual.0, self.streak, usual.1)));
         self.until = self.until.max(until);
         self.last_until = Some(self.until);
@@ -55,6 +132,8 @@ impl Cooldown {
         self.until = self.until.max(other.until);
         self.last_until = self.last_until.max(other.last_until);
         self.streak = self.streak.max(other.streak);
+        self.why = other.why.or(self.why);
+        self.recovery = other.recovery.or(self.recovery);
     }
 
     /// It served a request. That ends a streak, but not a cooldown: an answer that began before
@@ -90,6 +169,29 @@ impl Refused {
     }
 }
 
+/// An account whose requests fail for no reason of theirs: the network, a 5xx.
+#[derive(Debug, Default)]
+pub(super) struct Ailing {
+    /// Failures in a row.
+    streak: u32,
+    until: Moment,
+}
+
+impl Ailing {
+    /// Whether others come first.
+    pub(super) fn is_in_force(&self, now: Moment) -> bool {
+        self.until > now
+    }
+
+    /// One failed. The first time means nothing: it may have been the only one.
+    pub(super) fn failed(&mut self, now: Moment) {
+        self.streak = self.streak.saturating_add(1);
+        if self.streak > 1 {
+            self.until = now.after(backoff(AILING_FIRST, self.streak - 1, AILING_LONGEST));
+        }
+    }
+}
+
 /// `first`, doubled for each further time in a row, at most `longest`.
 fn backoff(first: Duration, streak: u32, longest: Duration) -> Duration {
     // More than 2^16 times the first is beyond any longest.
@@ -111,7 +213,7 @@ mod tests {
     #[test]
     fn the_providers_time_wins_over_the_configured_one() {
         let mut cooldown = Cooldown::default();
-        cooldown.throttled(Some(at(5)), ALWAYS, at(0));
+        cooldown.throttled(Matter::AccountRate, Some(at(5)), ALWAYS, at(0));
         assert_eq!(cooldown.until(at(4)), Some(at(5)));
         assert!(!cooldown.is_cooling(at(5)));
     }
@@ -119,7 +221,7 @@ mod tests {
     #[test]
     fn the_configured_time_is_used_when_the_provider_names_none() {
         let mut cooldown = Cooldown::default();
-        cooldown.throttled(None, ALWAYS, at(0));
+        cooldown.throttled(Matter::AccountRate, None, ALWAYS, at(0));
         assert_eq!(cooldown.until(at(0)), Some(at(30)));
     }
 
@@ -128,13 +230,13 @@ mod tests {
         let mut cooldown = Cooldown::default();
         let mut now = at(0);
         for wanted in [1, 2, 4, 8, 16, 32, 60, 60] {
-            cooldown.throttled(None, USUAL, now);
+            cooldown.throttled(Matter::AccountRate, None, USUAL, now);
             let until = cooldown.until(now).unwrap();
             assert_eq!(until.since(now), Duration::from_secs(wanted));
             now = until;
         }
         cooldown.served(now);
-        cooldown.throttled(None, USUAL, now);
+        cooldown.throttled(Matter::AccountRate, None, USUAL, now);
         assert_eq!(cooldown.until(now).unwrap().since(now), USUAL.0);
     }
 
@@ -142,11 +244,11 @@ mod tests {
     fn a_burst_of_refusals_counts_once_and_never_shortens_a_cooldown() {
         let mut cooldown = Cooldown::default();
         for _ in 0..10 {
-            cooldown.throttled(None, USUAL, at(0));
+            cooldown.throttled(Matter::AccountRate, None, USUAL, at(0));
         }
         assert_eq!(cooldown.until(at(0)), Some(at(1)));
-        cooldown.throttled(Some(at(100)), USUAL, at(0));
-        cooldown.throttled(Some(at(3)), USUAL, at(0));
+        cooldown.throttled(Matter::AccountRate, Some(at(100)), USUAL, at(0));
+        cooldown.throttled(Matter::AccountRate, Some(at(3)), USUAL, at(0));
         assert_eq!(cooldown.until(at(0)), Some(at(100)));
     }
 }

@@ -4,14 +4,13 @@
 //! within the session's last request decides what the new one is: its next turn, an edited or
 //! compacted history, or another conversation that merely begins alike.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lru::LruCache;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
+use super::hashed::Hashed;
 use crate::conversation::Conversation;
 use crate::fact::SessionId;
 use crate::moment::Moment;
@@ -26,6 +25,9 @@ const LINKS_OF_A_SESSION: usize = 64;
 const LINKS_PER_SESSION: usize = 8;
 /// … and at least so many, some 2 MB, for those who allow only a few sessions.
 const LINKS_AT_LEAST: usize = 65_536;
+/// Conversations that may begin with the same messages before those count as canned: examples in
+/// the prompt, "hello". Chosen with `crates/sim`.
+const FEW: u8 = 16;
 /// Messages a conversation must have had before a shorter one with its opening counts as its
 /// compacted history. Agents compact when a window of 100 000 tokens fills, not in the first turns.
 const COMPACTED_FROM: usize = 8;
@@ -65,24 +67,11 @@ struct Thread {
 struct Owners {
     latest: Handle,
     other: Option<Handle>,
-}
-
-/// Links are hashes already.
-#[derive(Debug, Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxh3_64(bytes);
-    }
-
-    fn write_u64(&mut self, link: u64) {
-        self.0 = link;
-    }
+    /// How many there were.
+    count: u8,
+    /// Whether a session has come here by growing: then it is words of that conversation, and
+    /// nothing that several begin with.
+    grown: bool,
 }
 
 /// What a conversation was recognised as.
@@ -101,6 +90,10 @@ pub(super) struct Kin {
     pub(super) messages: usize,
     /// The sessions that have been through it.
     pub(super) sessions: [Option<SessionId>; 2],
+    /// Whether it reaches beyond what many conversations begin with.
+    distinguishing: bool,
+    /// The bytes of text that it has.
+    pub(super) bytes: u32,
 }
 
 /// The table.
@@ -109,7 +102,7 @@ pub(super) struct Lineage {
     threads: LruCache<SessionId, Thread>,
     sessions: Vec<Option<SessionId>>,
     free: Vec<Handle>,
-    links: HashMap<u64, Owners, BuildHasherDefault<AsIs>>,
+    links: Hashed<u64, Owners>,
     most_links: usize,
     ttl: Duration,
 }
@@ -172,7 +165,7 @@ impl Lineage {
             threads,
             sessions: Vec::new(),
             free: Vec::new(),
-            links: HashMap::default(),
+            links: Hashed::default(),
             most_links: most
                 .get()
                 .saturating_mul(LINKS_PER_SESSION)
@@ -203,7 +196,18 @@ impl Lineage {
 
     /// The longest beginning of the chain that some live session has been through.
     pub(super) fn kin(&self, chain: &Chain<'_>, now: Moment) -> Option<Kin> {
-        (1..=chain.len()).rev().find_map(|messages| {
+        self.all_kin(chain, now).next()
+    }
+
+    /// The longest one that reaches beyond what many conversations begin with: system prompts,
+    /// examples and canned messages say nothing about where a conversation is warm.
+    pub(super) fn distinguishing_kin(&self, chain: &Chain<'_>, now: Moment) -> Option<Kin> {
+        self.all_kin(chain, now).find(|kin| kin.distinguishing)
+    }
+
+    /// The beginnings that live sessions have been through, the longest first.
+    fn all_kin(&self, chain: &Chain<'_>, now: Moment) -> impl Iterator<Item = Kin> {
+        (1..=chain.len()).rev().filter_map(move |messages| {
             let owners = self.links.get(&chain.link(messages)?)?;
             let mut live = [Some(owners.latest), owners.other]
                 .into_iter()
@@ -212,7 +216,18 @@ impl Lineage {
                 .filter(|session| self.is_live(*session, now));
             let sessions = [live.next(), live.next()];
             sessions[0]?;
-            Some(Kin { messages, sessions })
+            let opening = chain.conversation.before_reply;
+            Some(Kin {
+                messages,
+                sessions,
+                distinguishing: owners.grown || (owners.count <= FEW && messages >= opening),
+                bytes: chain
+                    .conversation
+                    .ends
+                    .get(messages - 1)
+                    .copied()
+                    .unwrap_or(0),
+            })
         })
     }
 
@@ -324,7 +339,7 @@ impl Lineage {
         if full {
             thread.stride *= 2;
         }
-        let (handle, stride) = (thread.handle, thread.stride);
+        let (handle, stride, opening) = (thread.handle, thread.stride, thread.opening);
         let stays = |position: usize| position <= OPENING_LINKS || position.is_multiple_of(stride);
         // The ends of earlier requests have done their work; what is off the chain by now (another
         // branch, a sub-agent's) stays while there is room.
@@ -350,8 +365,8 @@ impl Lineage {
         for (_, link) in gone {
             self.disown(link, handle);
         }
-        for (_, link) in added {
-            self.own(link, handle);
+        for (position, link) in added {
+            self.own(link, handle, position as usize > opening);
         }
         while self.links.len() > self.most_links && self.threads.len() > 1 {
             self.forget_oldest();
@@ -385,20 +400,28 @@ impl Lineage {
         self.threads.put(session, thread);
     }
 
-    fn own(&mut self, link: u64, handle: Handle) {
+    fn own(&mut self, link: u64, handle: Handle, grown: bool) {
         self.links
             .entry(link)
             .and_modify(|owners| {
+                owners.grown |= grown;
                 if owners.latest != handle {
                     *owners = Owners {
                         latest: handle,
                         other: Some(owners.latest),
+                        // One that comes back is counted again; that errs to the side of a better balance.
+                        count: owners
+                            .count
+                            .saturating_add(u8::from(owners.other != Some(handle))),
+                        ..*owners
                     };
                 }
             })
             .or_insert(Owners {
                 latest: handle,
                 other: None,
+                count: 1,
+                grown,
             });
     }
 
@@ -414,6 +437,7 @@ impl Lineage {
                     *owners = Owners {
                         latest: other,
                         other: None,
+                        ..*owners
                     };
                 }
                 None => {

@@ -3,33 +3,52 @@
 mod account;
 mod accounts;
 mod answers;
+mod attempt;
+mod breaker;
+mod budget;
+mod candidate;
 mod choice;
 mod cooldown;
+mod explanation;
+mod hashed;
+mod holds;
 mod lineage;
+mod load;
+mod placement;
+mod reason;
 mod recognition;
 mod rendezvous;
 mod sessions;
 mod shared_id;
 mod standing;
+mod tries;
+mod turns;
+mod warmth;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::fact::{Affinity, ModelId, SessionId, Usage};
+use crate::fact::{Affinity, ModelId};
 use crate::headroom::Bucket;
 use crate::moment::Moment;
-use crate::plan::{AccountId, Key, KeyId, Plan, Pool, SplitSubAgents, Timing};
-use crate::verdict::{Matter, Verdict};
+use crate::plan::{AccountId, Key, KeyId, Pacing, Plan, Pool, SplitSubAgents, Timing};
+use crate::verdict::Matter;
 use account::Account;
 use answers::Answers;
+use breaker::Breakers;
+use budget::Budget;
 use cooldown::Refused;
+use hashed::Hashed;
+use holds::{Holds, Line};
 use lineage::Lineage;
-use sessions::Sessions;
+use sessions::{Home, Sessions};
 use shared_id::SharedIds;
 
+pub use attempt::Attempt;
+pub use reason::{Because, Blocked, Reason, Words};
 pub use recognition::Session;
 pub use shared_id::{Split, SplitReason};
 pub use standing::{Shared, Standing};
+pub use tries::Tries;
 
 /// First time a refused key comes last …
 const REFUSED_FIRST: Duration = Duration::from_secs(60);
@@ -51,6 +70,10 @@ pub struct Asked<'a> {
     pub session: Option<&'a Session>,
     /// The model that it names, if it names one.
     pub model: Option<ModelId>,
+    /// The size of its body, by which its tokens are estimated.
+    pub bytes: u64,
+    /// How long its client waits for the first byte of an answer.
+    pub patience: Duration,
 }
 
 /// What the core knows of one key.
@@ -106,6 +129,8 @@ pub struct KeySnapshot {
     pub trouble: Option<(Matter, &'static str)>,
     /// For how many models alone its account must not be used right now; 0 if for all.
     pub cooling_models: usize,
+    /// How many requests its account takes at once, if its refusals have shown it.
+    pub at_once: Option<u32>,
 }
 
 /// Everything `status` shows of the policy.
@@ -115,6 +140,8 @@ pub struct Snapshot {
     pub keys: Vec<KeySnapshot>,
     /// Sessions alive.
     pub sessions: usize,
+    /// Requests that wait for an account.
+    pub waiting: usize,
     /// Ids that turned out to be shared by many conversations, the latest first.
     pub splits: Vec<Split>,
 }
@@ -128,8 +155,19 @@ pub enum Choice {
         key: usize,
         /// How the key relates to the session.
         affinity: Affinity,
+        /// Why it is this one.
+        reason: Reason,
     },
-    /// No key is left to try.
+    /// Wait, and choose again then, or as soon as any attempt was judged or has ended.
+    Hold {
+        /// Index of the key that is waited for.
+        key: usize,
+        /// Until when.
+        until: Moment,
+        /// Why it is worth waiting for.
+        reason: Reason,
+    },
+    /// No key is left to try within the client's patience.
     Exhausted {
         /// When the soonest cooling account of the pool is usable again; `None` if none cools.
         soonest: Option<Moment>,
@@ -139,16 +177,20 @@ pub enum Choice {
 /// All the state behind the choice; one struct, so that a proxy and a simulator can step it.
 #[derive(Debug)]
 pub struct Policy {
-    keys: HashMap<KeyId, KeyState>,
-    accounts: HashMap<AccountId, Account>,
+    keys: Hashed<KeyId, KeyState>,
+    accounts: Hashed<AccountId, Account>,
     /// What accounts known only by their key have turned out to be.
-    owners: HashMap<AccountId, AccountId>,
+    owners: Hashed<AccountId, AccountId>,
     sessions: Sessions,
     lineage: Lineage,
     shared_ids: SharedIds,
     answers: Answers,
+    holds: Holds,
+    breakers: Breakers,
+    budget: Budget,
     split_subagents: SplitSubAgents,
     timing: Timing,
+    pacing: Pacing,
 }
 
 impl Policy {
@@ -156,72 +198,19 @@ impl Policy {
     pub fn new(plan: &Plan) -> Self {
         let (most, ttl) = (plan.limits.sessions, plan.timing.session_ttl);
         Self {
-            keys: HashMap::new(),
-            accounts: HashMap::new(),
-            owners: HashMap::new(),
+            keys: Hashed::default(),
+            accounts: Hashed::default(),
+            owners: Hashed::default(),
             sessions: Sessions::new(most, ttl),
             lineage: Lineage::new(most, ttl),
             shared_ids: SharedIds::new(most, ttl),
             answers: Answers::new(most, ttl),
+            holds: Holds::default(),
+            breakers: Breakers::default(),
+            budget: Budget::default(),
             split_subagents: plan.recognition.split_subagents,
             timing: plan.timing.clone(),
-        }
-    }
-
-    /// An attempt with `key` begins.
-    pub fn began(&mut self, key: KeyId) {
-        let state = self.keys.entry(key).or_default();
-        state.requests += 1;
-        state.in_flight += 1;
-    }
-
-    /// An attempt with `key` is over, however it went.
-    pub fn ended(&mut self, key: KeyId) {
-        let state = self.keys.entry(key).or_default();
-        state.in_flight = state.in_flight.saturating_sub(1);
-    }
-
-    /// What an attempt came to, as soon as that is known. `refused_before` are the keys that
-    /// refused this same request earlier: once another key serves it, the refusal was theirs and
-    /// not the request's.
-    pub fn judged(
-        &mut self,
-        asked: &Asked<'_>,
-        key: &Key,
-        verdict: Verdict,
-        refused_before: &[KeyId],
-        now: Moment,
-    ) {
-        let configured = self.timing.cooldown;
-        let account = self.account_of(key);
-        self.accounts
-            .entry(account)
-            .or_default()
-            .judged(verdict, asked.model, configured, now);
-        let state = self.keys.entry(key.id).or_default();
-        state.errors += u64::from(verdict.is_error());
-        if verdict.is_error() {
-            state.trouble = Some((verdict.matter, verdict.rule));
-        }
-        match verdict.matter {
-            Matter::Served => {
-                state.refused = Refused::default();
-                state.trouble = None;
-                state.lacks.retain(|(model, _)| Some(*model) != asked.model);
-                for refused in refused_before {
-                    let state = self.keys.entry(*refused).or_default();
-                    state.refused.again(REFUSED_FIRST, REFUSED_LONGEST, now);
-                }
-                if let Some(session) = asked.session {
-                    self.serve(asked.pool, session.id, key, asked.model, now);
-                }
-            }
-            Matter::Entitlement => {
-                if let Some(model) = asked.model {
-                    state.lacks_model(model, now);
-                }
-            }
-            _ => {}
+            pacing: plan.pacing,
         }
     }
 
@@ -245,32 +234,38 @@ impl Policy {
         }
     }
 
-    /// Keeps, founds or moves the session's home after `key` has served it.
-    fn serve(
-        &mut self,
-        pool: &Pool,
-        session: SessionId,
-        key: &Key,
-        model: Option<ModelId>,
-        now: Moment,
-    ) {
-        let account = self.account_of(key);
-        let keeps = self.sessions.home(session, now).is_some_and(|home| {
-            self.canonical(home.account) == account
-                // A home that has never served holds no warm cache: whoever serves first does.
-                || (home.served && self.home_remains(pool, home.account, model, now))
-        });
-        if !keeps {
-            self.sessions.settle(session, account, now);
-        }
-        self.sessions.served(session, now);
+    /// The request that made these tries is over, or has left.
+    pub fn gone(&mut self, tries: &mut Tries) {
+        self.stop_waiting(tries);
     }
 
-    /// The answer's token counts, once known.
-    pub fn used(&mut self, key: KeyId, usage: Usage) {
-        if usage.cached > 0 {
-            self.keys.entry(key).or_default().cache_hits += 1;
+    /// Whether any request waits, and so wants to know of every attempt that is judged or ends.
+    pub const fn has_waiting(&self) -> bool {
+        self.holds.count() > 0
+    }
+
+    fn stop_waiting(&mut self, tries: &mut Tries) {
+        if let (Some(ticket), Some((account, model))) = (tries.ticket, tries.waits_at.take()) {
+            // It may have turned out to be another account meanwhile.
+            self.holds.leave(ticket, (self.canonical(account), model));
         }
+    }
+
+    /// The request waits in that line, in its place by the order of arrival.
+    fn wait(&mut self, tries: &mut Tries, line: Line) {
+        self.stop_waiting(tries);
+        let ticket = *tries.ticket.get_or_insert_with(|| self.holds.ticket());
+        self.holds.wait(ticket, line);
+        tries.waits_at = Some(line);
+    }
+
+    /// A home as it is called by what is known of accounts now.
+    fn current(&self, mut home: Home) -> Home {
+        if !self.owners.is_empty() {
+            home.account = self.canonical(home.account);
+            home.places.rename(|account| self.canonical(account));
+        }
+        home
     }
 
     /// What `status` shows of the keys of `plan`.
@@ -295,12 +290,14 @@ impl Policy {
                     refused_until: state.refused.until(now).max(without_credit),
                     trouble: state.trouble,
                     cooling_models: account.map_or(0, |account| account.cooling_models(now)),
+                    at_once: account.and_then(|account| account.load.most()),
                 }
             })
             .collect();
         Snapshot {
             keys,
             sessions: self.sessions.count(now),
+            waiting: self.holds.count(),
             splits: self.shared_ids.splits(now),
         }
     }

@@ -8,7 +8,7 @@ use super::shared_id::SplitReason;
 use crate::conversation::{AnswerId, Identity, Named};
 use crate::fact::{Part, SessionId};
 use crate::moment::Moment;
-use crate::plan::{AccountId, Pool, SplitSubAgents};
+use crate::plan::{Pool, SplitSubAgents};
 
 /// The rule that the content itself is.
 const BY_CONTENT: &str = "fingerprint";
@@ -22,14 +22,24 @@ pub struct Session {
     pub rule: Arc<str>,
     /// Which part of what the rule names it is.
     pub part: Part,
-    /// Where a new session goes first: where its parent's prefix is warm.
-    pub(super) first: Option<AccountId>,
+    /// For a new session: the ones that it begins like.
+    pub(super) like: Option<Like>,
     /// The id that it is counted for, if that may be shared.
     pub(super) counted: Option<SessionId>,
     /// What shows right now that the id is shared.
     pub(super) split: Option<SplitReason>,
     /// Whether the request names an earlier answer, and so carries only what came after it.
     carries_on: bool,
+}
+
+/// The sessions that a new one has its beginning in common with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Like {
+    pub(super) sessions: [Option<SessionId>; 2],
+    /// How much of it, in bytes of text.
+    pub(super) bytes: u32,
+    /// Whether it says itself that it was begun from there.
+    pub(super) is_parent: bool,
 }
 
 impl Session {
@@ -39,7 +49,7 @@ impl Session {
             id,
             rule,
             part: Part::Whole,
-            first: None,
+            like: None,
             counted: None,
             split: None,
             carries_on: false,
@@ -64,7 +74,7 @@ impl Policy {
             Some(named) => self.named(pool, named, identity, now),
             None => self.by_content(pool, identity, now)?,
         };
-        session.first = self.parents_account(pool, identity, now);
+        session.like = self.like(pool, identity, session.id, now);
         Some(session)
     }
 
@@ -127,17 +137,29 @@ impl Policy {
         Some(Session::named(id, BY_CONTENT.into()))
     }
 
-    /// The home of the session that this one was begun from, if they have a prefix in common: only
-    /// then is anything warm there.
-    fn parents_account(&self, pool: &Pool, identity: &Identity, now: Moment) -> Option<AccountId> {
-        let parent = identity.parent?.within(&pool.name);
-        let chain = Chain::new(&identity.conversation, &pool.name, None);
-        let kin = self.lineage.kin(&chain, now)?;
-        if !kin.sessions.contains(&Some(parent)) {
+    /// The sessions that a new one begins like: its parent, if they have anything in common, and
+    /// those whose own words it repeats.
+    fn like(&self, pool: &Pool, identity: &Identity, id: SessionId, now: Moment) -> Option<Like> {
+        if identity.conversation.links.is_empty() || self.sessions.peek(id, now).is_some() {
             return None;
         }
-        let home = self.sessions.peek(parent, now)?;
-        Some(self.canonical(home.account))
+        let chain = Chain::new(&identity.conversation, &pool.name, None);
+        if let Some(parent) = identity.parent.map(|parent| parent.within(&pool.name))
+            && let Some(kin) = self.lineage.kin(&chain, now)
+            && kin.sessions.contains(&Some(parent))
+        {
+            return Some(Like {
+                sessions: [Some(parent), None],
+                bytes: kin.bytes,
+                is_parent: true,
+            });
+        }
+        let kin = self.lineage.distinguishing_kin(&chain, now)?;
+        Some(Like {
+            sessions: kin.sessions,
+            bytes: kin.bytes,
+            is_parent: false,
+        })
     }
 
     fn home_is_near_limit(&self, session: SessionId, now: Moment) -> bool {

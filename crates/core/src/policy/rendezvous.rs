@@ -25,6 +25,13 @@ impl Score {
     }
 }
 
+impl Default for Score {
+    /// Drawn to nothing.
+    fn default() -> Self {
+        Self(f64::NEG_INFINITY, KeyId::default())
+    }
+}
+
 impl Eq for Score {}
 
 impl PartialOrd for Score {

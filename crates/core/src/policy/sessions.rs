@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use super::hashed::AsIsBuilder;
+use super::warmth::Places;
 use crate::fact::SessionId;
 use crate::moment::Moment;
 use crate::plan::AccountId;
@@ -16,12 +18,39 @@ pub(super) struct Home {
     /// Whether it has ever answered this session: only then is anything warm there.
     pub(super) served: bool,
     pub(super) used: Moment,
+    /// Bytes of its last body and the tokens they came to; 0 until the provider has counted them.
+    pub(super) bytes: u32,
+    pub(super) tokens: u32,
+    /// Where its prefix is.
+    pub(super) places: Places,
+}
+
+/// Bytes of a body that make a token, until the session's own answers say better: English prose,
+/// code and JSON all lie between 3 and 5.
+const BYTES_PER_TOKEN: u64 = 4;
+/// The most that a session's own answers can say: bodies full of escapes and base64.
+const BYTES_PER_TOKEN_MOST: u64 = 32;
+
+impl Home {
+    /// The tokens of a prompt of the session that comes in a body of `bytes`.
+    pub(super) fn estimate(&self, bytes: u64) -> u64 {
+        if self.bytes == 0 || self.tokens == 0 {
+            return estimate(bytes);
+        }
+        let tokens = bytes.saturating_mul(u64::from(self.tokens)) / u64::from(self.bytes);
+        tokens.clamp(bytes / BYTES_PER_TOKEN_MOST, bytes)
+    }
+}
+
+/// The tokens of a prompt that comes in a body of `bytes`.
+pub(super) const fn estimate(bytes: u64) -> u64 {
+    bytes / BYTES_PER_TOKEN
 }
 
 /// The table. Order of use is order of expiry, so both bounds drop from the same end.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    homes: LruCache<SessionId, Home>,
+    homes: LruCache<SessionId, Home, AsIsBuilder>,
     ttl: Duration,
 }
 
@@ -30,7 +59,7 @@ impl Sessions {
     pub(super) fn new(most: usize, ttl: Duration) -> Self {
         let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
         // Unbounded to begin with, because a bounded one allocates for its bound at once.
-        let mut homes = LruCache::unbounded();
+        let mut homes = LruCache::unbounded_with_hasher(AsIsBuilder::default());
         homes.resize(most);
         Self { homes, ttl }
     }
@@ -49,14 +78,24 @@ impl Sessions {
         (now.since(home.used) <= self.ttl).then_some(*home)
     }
 
-    /// Gives the session a home that has not served it yet.
+    /// Gives the session a home that has not served it yet; what is known of it stays.
     pub(super) fn settle(&mut self, session: SessionId, account: AccountId, now: Moment) {
+        self.expire(now);
+        let known = self.homes.peek(&session);
         let home = Home {
             account,
             served: false,
             used: now,
+            bytes: known.map_or(0, |home| home.bytes),
+            tokens: known.map_or(0, |home| home.tokens),
+            places: known.map_or_else(Places::default, |home| home.places),
         };
         self.homes.put(session, home);
+    }
+
+    /// The session's entry, to note what was learned of it. Does not count as use.
+    pub(super) fn note(&mut self, session: SessionId) -> Option<&mut Home> {
+        self.homes.peek_mut(&session)
     }
 
     /// The session's home, or one that it borrows from, answered.

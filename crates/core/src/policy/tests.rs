@@ -7,10 +7,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fact::SessionId;
 use crate::plan::{Guard, Limits};
 use crate::secret::Secret;
 use crate::target::Target;
-use crate::verdict::Matter;
+use crate::verdict::{Matter, Verdict};
 
 pub(super) fn at(millis: u64) -> Moment {
     Moment::from_unix_millis(1_790_000_000_000 + millis)
@@ -47,6 +48,7 @@ fn plan(names: &[&str]) -> Plan {
         timing: Timing::default(),
         limits: Limits::default(),
         recognition: crate::plan::Recognition::default(),
+        pacing: crate::plan::Pacing::default(),
         answer_headers: true,
         include_usage: false,
         error_rules: Vec::new(),
@@ -54,9 +56,13 @@ fn plan(names: &[&str]) -> Plan {
 }
 
 pub(super) struct World {
-    plan: Plan,
+    pub(super) plan: Plan,
     pub(super) policy: Policy,
     pub(super) model: Option<ModelId>,
+    /// Bytes of every request's body.
+    pub(super) bytes: u64,
+    /// How long every client waits.
+    pub(super) patience: Duration,
 }
 
 impl World {
@@ -66,6 +72,8 @@ impl World {
             policy: Policy::new(&plan),
             plan,
             model: None,
+            bytes: 0,
+            patience: Duration::ZERO,
         }
     }
 
@@ -73,15 +81,50 @@ impl World {
         self.plan.default_pool.as_ref().unwrap()
     }
 
-    pub(super) fn choose(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> Choice {
-        let pool = self.plan.default_pool.as_ref().unwrap();
+    pub(super) fn key(&self, id: KeyId) -> &Key {
+        let mut keys = self.pool().keys.iter();
+        keys.find(|key| key.id == id).unwrap()
+    }
+
+    /// Calls the policy with what a request of the session asks.
+    fn with<T>(
+        &mut self,
+        session: Option<u128>,
+        step: impl FnOnce(&mut Policy, &Asked<'_>) -> T,
+    ) -> T {
         let session = session.map(|id| Session::named(SessionId(id), "test".into()));
         let asked = Asked {
-            pool,
+            pool: self.plan.default_pool.as_ref().unwrap(),
             session: session.as_ref(),
             model: self.model,
+            bytes: self.bytes,
+            patience: self.patience,
         };
-        self.policy.choose(&asked, tried, at(now))
+        step(&mut self.policy, &asked)
+    }
+
+    /// The tries of a request that these keys have failed, or refused.
+    fn tries(&self, failed: &[KeyId], refused: &[KeyId], now: u64) -> Tries {
+        let mut tries = Tries::new(at(now));
+        let failed = failed.iter().map(|key| (key, Matter::Server));
+        let refused = refused.iter().map(|key| (key, Matter::Key));
+        for (key, matter) in failed.chain(refused) {
+            let verdict = Verdict::new(matter, "test");
+            let account = self.key(*key).account;
+            tries.judged((*key, account, true), verdict, None, true, at(now));
+        }
+        tries
+    }
+
+    pub(super) fn ask(&mut self, session: Option<u128>, tries: &mut Tries, now: u64) -> Choice {
+        self.with(session, |policy, asked| {
+            policy.choose(asked, tries, at(now))
+        })
+    }
+
+    pub(super) fn choose(&mut self, session: Option<u128>, tried: &[KeyId], now: u64) -> Choice {
+        let mut tries = self.tries(tried, &[], now);
+        self.ask(session, &mut tries, now)
     }
 
     pub(super) fn used(
@@ -91,11 +134,40 @@ impl World {
         now: u64,
     ) -> (KeyId, Affinity) {
         match self.choose(session, tried, now) {
-            Choice::Use { key, affinity } => (self.pool().keys[key].id, affinity),
-            Choice::Exhausted { .. } => panic!("a key was expected"),
+            Choice::Use { key, affinity, .. } => (self.pool().keys[key].id, affinity),
+            other => panic!("a key was expected: {other:?}"),
         }
     }
 
+    /// An attempt begins.
+    pub(super) fn begins(
+        &mut self,
+        session: Option<u128>,
+        key: KeyId,
+        affinity: Affinity,
+        now: u64,
+    ) -> Attempt {
+        let key = self.key(key).clone();
+        self.with(session, |policy, asked| {
+            policy.began(asked, &key, affinity, at(now))
+        })
+    }
+
+    /// An attempt of a request is judged; whether it may be sent once more.
+    pub(super) fn comes_to(
+        &mut self,
+        session: Option<u128>,
+        attempt: &mut Attempt,
+        verdict: Verdict,
+        tries: &mut Tries,
+        now: u64,
+    ) -> bool {
+        self.with(session, |policy, asked| {
+            policy.judged(asked, attempt, verdict, true, tries, at(now))
+        })
+    }
+
+    /// An attempt that comes to `verdict` at once, of a request that `refused` refused before.
     pub(super) fn judged(
         &mut self,
         session: Option<u128>,
@@ -104,28 +176,33 @@ impl World {
         refused: &[KeyId],
         now: u64,
     ) {
-        let pool = self.plan.default_pool.as_ref().unwrap();
-        let key = pool.keys.iter().find(|known| known.id == key).unwrap();
-        let session = session.map(|id| Session::named(SessionId(id), "test".into()));
-        let asked = Asked {
-            pool,
-            session: session.as_ref(),
-            model: self.model,
-        };
-        self.policy.judged(&asked, key, verdict, refused, at(now));
+        self.judged_as(session, (key, Affinity::Borrowed), verdict, refused, now);
+    }
+
+    fn judged_as(
+        &mut self,
+        session: Option<u128>,
+        (key, affinity): (KeyId, Affinity),
+        verdict: Verdict,
+        refused: &[KeyId],
+        now: u64,
+    ) {
+        let mut tries = self.tries(&[], refused, now);
+        let mut attempt = self.begins(session, key, affinity, now);
+        self.comes_to(session, &mut attempt, verdict, &mut tries, now);
+        self.policy.ended(attempt, None, at(now));
     }
 
     pub(super) fn learned(&mut self, key: KeyId, buckets: &[Bucket], now: u64) {
-        let pool = self.plan.default_pool.as_ref().unwrap();
-        let key = pool.keys.iter().find(|known| known.id == key).unwrap();
-        self.policy.told(key, self.model, buckets, None, at(now));
+        let key = self.key(key).clone();
+        self.policy.told(&key, self.model, buckets, None, at(now));
     }
 
     /// One request that is served at the first try.
     pub(super) fn served(&mut self, session: u128, now: u64) -> (KeyId, Affinity) {
-        let (key, affinity) = self.used(Some(session), &[], now);
-        self.judged(Some(session), key, Verdict::SERVED, &[], now);
-        (key, affinity)
+        let used = self.used(Some(session), &[], now);
+        self.judged_as(Some(session), used, Verdict::SERVED, &[], now);
+        used
     }
 }
 
@@ -256,6 +333,29 @@ fn requests_without_a_session_take_turns_by_weight() {
         .map(|key| counts[&key.id])
         .collect();
     assert_eq!(shares, [100, 100, 200]);
+}
+
+#[test]
+fn the_next_turn_is_foreseen_and_foreseeing_takes_nobodys_turn() {
+    let mut world = World::new(&["a", "b", "c"]);
+    for (key, weight) in [(0, 3), (2, 2)] {
+        world.plan.default_pool.as_mut().unwrap().keys[key].weight = weight;
+    }
+    let ids: Vec<KeyId> = world.pool().keys.iter().map(|key| key.id).collect();
+    for turn in 0..24 {
+        if turn == 12 {
+            world.judged(None, ids[0], throttled(9_000), &[], 0);
+        }
+        let foreseen = world.with(None, |policy, asked| policy.preview(asked, at(0)));
+        let again = world.with(None, |policy, asked| policy.preview(asked, at(0)));
+        assert_eq!(again, foreseen);
+        assert_eq!(world.choose(None, &[], 0), foreseen, "turn {turn}");
+    }
+    for id in ids {
+        world.judged(None, id, throttled(9_000), &[], 0);
+    }
+    let foreseen = world.with(None, |policy, asked| policy.preview(asked, at(0)));
+    assert!(matches!(foreseen, Choice::Exhausted { soonest: Some(_) }));
 }
 
 #[test]

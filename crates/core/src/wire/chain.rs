@@ -132,6 +132,7 @@ impl ChainReader {
     /// replaces one that came before.
     pub(super) fn list_begins(&mut self, key: &[u8]) {
         self.conversation.links.clear();
+        self.conversation.ends.clear();
         self.conversation.before_reply = 0;
         self.conversation.last_reply = 0;
         self.first_user = None;
@@ -215,6 +216,8 @@ impl ChainReader {
         if message.is_thought || !(self.whole || opens) {
             return;
         }
+        let bytes_before = self.conversation.ends.last().copied().unwrap_or(0);
+        let length = u32::try_from(self.message.hash.len()).unwrap_or(u32::MAX);
         let digest = self.message.hash.digest();
         let message = &self.message;
         if by_user && opens && message.has_content {
@@ -234,6 +237,9 @@ impl ChainReader {
             bytes[16] = message.role as u8;
             self.link = xxh3_64(&bytes);
             self.conversation.links.push(self.link);
+            self.conversation
+                .ends
+                .push(bytes_before.saturating_add(length));
         }
     }
 

@@ -97,6 +97,23 @@ impl Endpoint {
     }
 }
 
+/// Segments of a path that name the model in the next one: Gemini's and Vertex's, Azure's, Bedrock's.
+const BEFORE_MODEL: &[&str] = &["models", "deployments", "model"];
+
+/// The model that a path names instead of the body: `/v1beta/models/X:generateContent`,
+/// `/openai/deployments/X/chat/completions`, `/model/X/invoke`. Not the id in `/v1/models/X`, which
+/// only asks what it is.
+pub fn model_of_path(path: &str) -> Option<&str> {
+    let mut segments = path.split('/');
+    let before = segments.find(|segment| BEFORE_MODEL.contains(segment))?;
+    let segment = segments.next()?;
+    let (model, acts) = segment
+        .split_once(':')
+        .map_or((segment, false), |(model, _)| (model, true));
+    let goes_on = segments.next().is_some() && before != "models";
+    (!model.is_empty() && (acts || goes_on)).then_some(model)
+}
+
 /// `POST /threads/{id}/messages` of OpenAI's assistants appends to a stored thread.
 fn is_assistants_thread(path: &str) -> bool {
     path.contains("/threads/")
@@ -133,6 +150,34 @@ mod tests {
             Endpoint::of(&Method::GET, "/v1/models", false).dialect,
             Dialect::OpenAi
         );
+    }
+
+    #[test]
+    fn some_paths_name_the_model() {
+        for (path, model) in [
+            (
+                "/v1beta/models/gemini-3-pro:streamGenerateContent",
+                Some("gemini-3-pro"),
+            ),
+            (
+                "/openai/deployments/my-gpt/chat/completions",
+                Some("my-gpt"),
+            ),
+            (
+                "/model/anthropic.claude-4/invoke",
+                Some("anthropic.claude-4"),
+            ),
+            (
+                "/v1/projects/p/locations/l/publishers/google/models/gemini-3:generateContent",
+                Some("gemini-3"),
+            ),
+            ("/v1/models/gpt-5", None),
+            ("/v1/models", None),
+            ("/v1/chat/completions", None),
+            ("/v1beta/models/:generateContent", None),
+        ] {
+            assert_eq!(model_of_path(path), model, "{path}");
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(super) struct Digest {
     /// What has been hashed already; untouched while everything fits on the stage.
     hash: Xxh3Default,
     begun: bool,
+    /// Bytes that have left the stage.
+    hashed: usize,
 }
 
 impl Default for Digest {
@@ -22,6 +24,7 @@ impl Default for Digest {
             staged: 0,
             hash: Xxh3Default::new(),
             begun: false,
+            hashed: 0,
         }
     }
 }
@@ -30,6 +33,7 @@ impl Digest {
     /// Back to nothing.
     pub(super) fn reset(&mut self) {
         self.staged = 0;
+        self.hashed = 0;
         if std::mem::take(&mut self.begun) {
             self.hash.reset();
         }
@@ -45,13 +49,20 @@ impl Digest {
         }
         self.begun = true;
         self.hash.update(&self.stage[..self.staged]);
+        self.hashed += self.staged;
         self.staged = 0;
         if piece.len() < STAGE {
             self.stage[..piece.len()].copy_from_slice(piece);
             self.staged = piece.len();
         } else {
             self.hash.update(piece);
+            self.hashed += piece.len();
         }
+    }
+
+    /// How many bytes were pushed.
+    pub(super) const fn len(&self) -> usize {
+        self.hashed + self.staged
     }
 
     /// The hash.

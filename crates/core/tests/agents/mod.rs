@@ -10,10 +10,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_key_lb_core::conversation::{Conversation, Identity};
-use api_key_lb_core::plan::{Guard, Limits, Plan, Recognition, SplitSubAgents, Timing};
-use api_key_lb_core::policy::{Asked, Choice, Policy, Session};
+use api_key_lb_core::plan::{Guard, Limits, Pacing, Plan, Recognition, SplitSubAgents, Timing};
+use api_key_lb_core::policy::{Asked, Choice, Policy, Session, Tries};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::wire::body::{Need, RequestReader};
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
@@ -149,6 +150,7 @@ impl World {
                 split_subagents,
                 ..Recognition::default()
             },
+            pacing: Pacing::default(),
             answer_headers: true,
             include_usage: false,
             error_rules: Vec::new(),
@@ -229,12 +231,19 @@ impl World {
             pool,
             session: Some(&session),
             model: None,
+            bytes,
+            patience: Duration::ZERO,
         };
-        let Choice::Use { key, .. } = self.policy.choose(&asked, &[], now) else {
+        let mut tries = Tries::new(now);
+        let chosen = self.policy.choose(&asked, &mut tries, now);
+        let Choice::Use { key, affinity, .. } = chosen else {
             panic!("no key");
         };
         let key = &pool.keys[key];
-        self.policy.judged(&asked, key, Verdict::SERVED, &[], now);
+        let mut attempt = self.policy.began(&asked, key, affinity, now);
+        self.policy
+            .judged(&asked, &mut attempt, Verdict::SERVED, true, &mut tries, now);
+        self.policy.ended(attempt, None, now);
         self.policy.left(&session);
         Some(session)
     }

@@ -223,6 +223,7 @@ fn plan(url: &str) -> anyhow::Result<Plan> {
         timing: Timing::default(),
         limits: Limits::default(),
         recognition: api_key_lb_core::plan::Recognition::default(),
+        pacing: api_key_lb_core::plan::Pacing::default(),
         answer_headers: true,
         include_usage: false,
         error_rules: Vec::new(),

@@ -119,6 +119,36 @@ fn wrong_values_are_named_with_their_line_and_what_to_write() {
             "`include_usage` must be true or false, not a number; write it as \"include_usage\": true",
         ),
         (
+            "{\"keys\": \"k\", \"max_wait_ms\": -1}",
+            "FILE:1:",
+            "`max_wait_ms` must be a whole number from 0 to 2592000000, not -1",
+        ),
+        (
+            "{\"keys\": \"k\", \"max_wait_ms\": \"45 s\"}",
+            "FILE:1:",
+            "`max_wait_ms` must be a whole number from 0 to 2592000000; write one such as 45000",
+        ),
+        (
+            "{\"keys\": \"k\", \"cache_ttl_ms\": 0}",
+            "FILE:1:",
+            "`cache_ttl_ms` must be a whole number from 1 to 2592000000, not 0",
+        ),
+        (
+            "{\"keys\": \"k\", \"drain_windows\": \"5h\"}",
+            "FILE:1:",
+            "`drain_windows` must be true or false",
+        ),
+        (
+            "{\"keys\": \"k\", \"window_reserve_percent\": 91}",
+            "FILE:1:",
+            "`window_reserve_percent` must be a whole number from 0 to 90, not 91",
+        ),
+        (
+            "{\"keys\": \"k\", \"window_reserve_percent\": 0.1}",
+            "FILE:1:",
+            "from 0 to 90, not 0.1",
+        ),
+        (
             "{\"keys\": \"k\", \"log\": \"loud\"}",
             "FILE:1:",
             "\"requests\", \"problems\" or \"off\"",

@@ -51,7 +51,7 @@ fn a_throttled_model_leaves_the_account_to_the_others_until_a_second_one_is_thro
 fn a_quota_without_a_time_is_asked_again_after_an_hour_and_a_rate_after_a_second() {
     for (matter, back) in [
         (Matter::AccountRate, 1_000),
-        (Matter::Concurrency, 1_000),
+        (Matter::Concurrency, 500),
         (Matter::FairUse, 30_000),
         (Matter::AccountQuota, 3_600_000),
     ] {
@@ -104,19 +104,30 @@ fn a_key_that_lacks_a_model_comes_last_for_that_model_alone() {
 
 #[test]
 fn what_is_the_providers_or_the_requests_matter_touches_no_key() {
-    for matter in [
-        Matter::Request,
-        Matter::State,
-        Matter::Overload,
-        Matter::Server,
-        Matter::Network,
-    ] {
+    for matter in [Matter::Request, Matter::State, Matter::Overload] {
         let mut world = World::new(&["a", "b"]);
         let (home, _) = world.served(7, 0);
         for _ in 0..10 {
             world.judged(Some(7), home, verdict(matter, None), &[], 1);
         }
         assert_eq!(world.served(7, 2), (home, Affinity::Home), "{matter:?}");
+    }
+}
+
+#[test]
+fn an_account_that_fails_twice_in_a_row_comes_after_others_until_it_is_tried_again() {
+    for matter in [Matter::Server, Matter::Network] {
+        let mut world = World::new(&["a", "b"]);
+        let (home, _) = world.served(7, 0);
+        world.judged(Some(7), home, verdict(matter, None), &[], 1);
+        assert_eq!(world.used(Some(7), &[], 2), (home, Affinity::Home));
+        world.judged(Some(7), home, verdict(matter, None), &[], 2);
+        let (other, affinity) = world.used(Some(7), &[], 3);
+        assert_ne!(other, home, "{matter:?}");
+        assert_eq!(affinity, Affinity::Borrowed, "its cache is still there");
+        assert_eq!(world.used(Some(7), &[other], 4).0, home, "but it comes");
+        assert_eq!(world.served(7, 1_002), (home, Affinity::Home));
+        assert_eq!(world.served(7, 1_003), (home, Affinity::Home));
     }
 }
 

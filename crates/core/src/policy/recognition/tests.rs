@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::conversation::Conversation;
 use crate::fact::Affinity;
-use crate::plan::{Guard, Key, KeyId, Limits, Plan, Recognition, Timing};
-use crate::policy::{Asked, Choice};
+use crate::plan::{AccountId, Guard, Key, KeyId, Limits, Plan, Recognition, Timing};
+use crate::policy::{Asked, Choice, Tries};
 use crate::secret::Secret;
 use crate::target::Target;
 use crate::verdict::{Matter, Verdict};
@@ -46,6 +46,7 @@ fn plan(split_subagents: SplitSubAgents) -> Plan {
             split_subagents,
             ..Recognition::default()
         },
+        pacing: crate::plan::Pacing::default(),
         answer_headers: true,
         include_usage: false,
         error_rules: Vec::new(),
@@ -82,11 +83,15 @@ impl World {
             pool,
             session: Some(&session),
             model: None,
+            bytes: 1000,
+            patience: Duration::ZERO,
         };
         let foreseen = self.policy.preview(&asked, at(now));
-        let choice = self.policy.choose(&asked, &[], at(now));
+        let choice = self
+            .policy
+            .choose(&asked, &mut Tries::new(at(now)), at(now));
         assert_eq!(foreseen, choice);
-        let Choice::Use { key, affinity } = choice else {
+        let Choice::Use { key, affinity, .. } = choice else {
             panic!("no key");
         };
         Served {
@@ -111,8 +116,14 @@ impl World {
             pool,
             session: Some(&served.session),
             model: None,
+            bytes: 1000,
+            patience: Duration::ZERO,
         };
-        self.policy.judged(&asked, key, verdict, &[], at(now));
+        let mut tries = Tries::new(at(now));
+        let mut attempt = self.policy.began(&asked, key, served.affinity, at(now));
+        self.policy
+            .judged(&asked, &mut attempt, verdict, true, &mut tries, at(now));
+        self.policy.ended(attempt, None, at(now));
     }
 
     /// The account of the key is throttled for a second.
@@ -127,9 +138,14 @@ impl World {
             pool,
             session: None,
             model: None,
+            bytes: 1000,
+            patience: Duration::ZERO,
         };
+        let (key, mut tries) = (&pool.keys[key], Tries::new(at(now)));
+        let mut attempt = self.policy.began(&asked, key, Affinity::None, at(now));
         self.policy
-            .judged(&asked, &pool.keys[key], verdict, &[], at(now));
+            .judged(&asked, &mut attempt, verdict, true, &mut tries, at(now));
+        self.policy.ended(attempt, None, at(now));
     }
 
     fn splits(&mut self, now: u64) -> Vec<super::super::Split> {
@@ -147,6 +163,7 @@ fn request(id: u128, opener: u128, may_be_shared: bool) -> Identity {
         }),
         conversation: Conversation {
             links: vec![opener as u64],
+            ends: vec![100],
             before_reply: 1,
             last_reply: 0,
             opener: Some(opener),
