@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::simulate::SimulateArgs;
+
 const ABOUT: &str = "\
 Makes several API keys of one LLM provider behave like one key with all their quota, \
 and keeps each conversation on one key.";
@@ -114,6 +116,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Explain how a request is recognised, and which key it gets
     Why(WhyArgs),
+    /// Play recorded requests through this proxy's choice and others; what would another key buy?
+    Simulate(Box<SimulateArgs>),
     /// See it work: a pretended provider, three keys, a few conversations
     Demo(DemoArgs),
     /// Print a completion script for your shell

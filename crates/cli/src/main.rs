@@ -14,6 +14,7 @@ mod printer;
 mod render;
 mod server;
 mod signals;
+mod simulate;
 mod why;
 
 use std::process::ExitCode;

@@ -91,7 +91,8 @@ pub(super) fn run(
     }
 }
 
-fn log_name(port: u16) -> String {
+/// The name of the log of the proxy on `port`, in the state directory.
+pub(super) fn log_name(port: u16) -> String {
     match port {
         // The port is not known yet, and two such instances need two logs.
         0 => format!("start-{}.log", std::process::id()),

@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod detach;
 mod setup;
+mod simulate;
 mod start;
 mod status;
 mod stop;
@@ -31,6 +32,7 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Status(args)) => status::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
+        Some(Command::Simulate(args)) => simulate::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
         Some(Command::Completions { shell }) => completions::run(shell, printer),
     }

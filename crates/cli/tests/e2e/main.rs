@@ -31,6 +31,7 @@ mod regressions;
 mod routing;
 mod secrets;
 mod shared_ids;
+mod simulate;
 mod streams;
 mod support;
 mod targets;
