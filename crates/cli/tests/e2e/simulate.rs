@@ -1,6 +1,8 @@
 //! `simulate` as people run it: tables, bars and numbers, from the trace, from files, from a log.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -247,4 +249,34 @@ fn a_log_without_anything_to_play_says_what_to_configure() {
     simulate(&home, &["--log", file.to_str().unwrap()])
         .is(0)
         .says(&["every request in this log had a problem"]);
+}
+
+/// The examples in `docs/simulate.md` are what the program prints. `UPDATE_DOCS=1` writes them.
+#[test]
+fn the_examples_of_the_documentation_are_what_is_printed() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/simulate.md");
+    let text = fs::read_to_string(&file).unwrap();
+    let home = Home::new();
+    let mut parts = text.split("```console\n$ api-key-lb ");
+    let mut wanted = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (example, rest) = part.split_once("\n```").unwrap();
+        let command = example.lines().next().unwrap();
+        let words: Vec<&str> = command.split(' ').collect();
+        let output = home.run(&words, &[]);
+        let shown = output.is(0).stdout.trim_end();
+        write!(
+            wanted,
+            "```console\n$ api-key-lb {command}\n{shown}\n```{rest}"
+        )
+        .unwrap();
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &wanted).unwrap();
+    } else {
+        assert!(
+            text == wanted,
+            "docs/simulate.md is not what is printed; run this test with UPDATE_DOCS=1 and look at the change:\n{wanted}"
+        );
+    }
 }

@@ -269,8 +269,10 @@ impl Policy {
                 blocked.get_or_insert(Blocked::Overloaded { until });
             }
             if ready > now && (!may_hold || ready > deadline) {
-                // That its tokens do not fit is only an estimate: the provider knows.
-                if !matches!(blocked, Some(Blocked::Short { .. })) || asked_again > now {
+                // That its tokens do not fit is only an estimate: the provider knows, and is asked
+                // once. Not by all that find no room to wait, or it would hear nothing else.
+                let is_estimate = matches!(blocked, Some(Blocked::Short { .. }));
+                if !is_estimate || !may_hold || tries.has_tried(key.id) {
                     return None;
                 }
                 ready = now;

@@ -13,11 +13,14 @@ const FEW: u32 = 3;
 /// Tries in all while the provider has no capacity: another account may be served from another
 /// part of it, a third one would only burn through the pool.
 const TWO: u32 = 2;
-/// Before the same account is asked again that throttled this very request, whatever shorter time
-/// it named; doubled each time, so that a provider that says "in 1 ms" again and again is not hammered.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// Doublings of that; ten make 51 s, which is longer than anything is held.
-const ASK_AGAIN_DOUBLINGS: u32 = 10;
+/// Before an account is asked again that has throttled this very request, whatever shorter time it
+/// named: the next one is not the same instant …
+const ASK_AGAIN_FIRST: Duration = Duration::from_millis(20);
+/// … and before it is asked a third time, doubled each further time: one that says "in 1 ms" again
+/// and again must not be hammered.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Doublings of that; eight make 64 s, which is longer than anything is held.
+const ASK_AGAIN_DOUBLINGS: u32 = 8;
 /// Resets on a full hour are those of every account; others that are the same to the second are one
 /// account's.
 const COMMON_RESET: u64 = 3_600_000;
@@ -132,7 +135,10 @@ impl Tries {
             .find(|tried| tried.key == key)
             .map_or(0, |tried| tried.times);
         let again = verdict.is_throttle().then(|| {
-            let pause = ASK_AGAIN.saturating_mul(1 << times.min(ASK_AGAIN_DOUBLINGS));
+            let pause = match times.checked_sub(1) {
+                Some(before) => ASK_AGAIN.saturating_mul(1 << before.min(ASK_AGAIN_DOUBLINGS)),
+                None => ASK_AGAIN_FIRST,
+            };
             usable.unwrap_or(now).max(now.after(pause))
         });
         self.tried.retain(|tried| tried.key != key);
