@@ -4,6 +4,7 @@
 use api_key_lb_core::conversation::AnswerId;
 use api_key_lb_core::fact::Usage;
 use api_key_lb_core::wire::extra_chunk::{ExtraChunk, Passed};
+use api_key_lb_core::wire::references::Gives;
 use api_key_lb_core::wire::usage::AnswerReader;
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -30,7 +31,7 @@ pub fn answer(input: &[u8]) {
 fn said(kind: &'static str, pieces: &[&[u8]]) -> (Option<Usage>, Option<AnswerId>) {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    let mut reader = AnswerReader::new(&headers);
+    let mut reader = AnswerReader::new(&headers, Gives::Anything);
     for piece in pieces {
         reader.feed(piece);
         let _ = reader.usage();

@@ -51,11 +51,12 @@ pub fn request_body(input: &[u8]) {
 }
 
 fn needs() -> impl Iterator<Item = Need> {
-    (0..16).map(|bits| Need {
+    (0..32).map(|bits| Need {
         ids: bits & 1 != 0,
         chain: bits & 2 != 0,
         background: bits & 4 != 0,
         splice: bits & 8 != 0,
+        references: bits & 16 != 0,
     })
 }
 

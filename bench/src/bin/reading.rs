@@ -111,13 +111,31 @@ fn ours(ladder: &Ladder, body: &[u8], need: Need) -> u64 {
 }
 
 const WAYS: &[Way] = &[
-    ("ours: ids and every message", |ladder, body| {
+    ("ours: ids, every message and objects", |ladder, body| {
         ours(ladder, body, Need::ALL)
+    }),
+    ("ours: ids and every message", |ladder, body| {
+        let need = Need {
+            references: false,
+            ..Need::ALL
+        };
+        ours(ladder, body, need)
     }),
     ("ours: ids and the opener", |ladder, body| {
         let need = Need {
             chain: false,
+            references: false,
             ..Need::ALL
+        };
+        ours(ladder, body, need)
+    }),
+    ("ours: objects alone", |ladder, body| {
+        let need = Need {
+            ids: false,
+            chain: false,
+            background: false,
+            splice: false,
+            references: true,
         };
         ours(ladder, body, need)
     }),
@@ -127,6 +145,7 @@ const WAYS: &[Way] = &[
             chain: false,
             background: false,
             splice: false,
+            references: false,
         };
         ours(ladder, body, need)
     }),
@@ -192,6 +211,7 @@ fn plan() -> Option<Plan> {
     });
     Some(Plan {
         default_pool: Some(Pool {
+            lists: None,
             name: String::new(),
             target: Arc::clone(&target),
             keys: keys.collect(),
@@ -245,6 +265,7 @@ fn tables(sessions: usize, messages: usize) {
             session: Some(&session),
             model: None,
             bytes: 400 * messages as u64,
+            bound: api_key_lb_core::policy::Bound::Free,
             patience: Duration::from_secs(60),
         };
         let mut tries = Tries::new(now);

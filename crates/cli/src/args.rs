@@ -76,6 +76,17 @@ Examples:
 Nothing is sent and nothing is noted. A running proxy is asked, since its sessions and
 cooldowns decide; otherwise a freshly started one is imagined. Credentials are not printed.";
 
+const USAGE_EXAMPLES: &str = "\
+Examples:
+  api-key-lb usage
+      Requests, errors, throttles and tokens by day, key and model.
+  api-key-lb usage --by day --since 7d
+  api-key-lb usage --by key,model --json | jq '.total.prompt'
+  api-key-lb usage --prune --before 2026-01-01
+
+Read from the store of the proxy on that port, whether it runs or not; the latest second may be
+missing. Days and hours are in UTC, as in the log.";
+
 const DEMO_EXAMPLES: &str = "\
 Examples:
   api-key-lb demo
@@ -118,6 +129,8 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Play recorded requests through this proxy's choice and others; what would another key buy?
     Simulate(Box<SimulateArgs>),
+    /// Show what was used, by day, key and model
+    Usage(UsageArgs),
     /// See it work: a pretended provider, three keys, a few conversations
     Demo(DemoArgs),
     /// Print a completion script for your shell
@@ -189,6 +202,10 @@ pub(crate) struct StartArgs {
     /// Which requests are printed
     #[arg(long, value_name = "WHICH")]
     pub(crate) log: Option<LogChoice>,
+
+    /// Write nothing down: sessions, cooldowns and usage are forgotten when it ends
+    #[arg(long)]
+    pub(crate) no_store: bool,
 
     /// Run in the background; returns once it is ready
     #[arg(short, long)]
@@ -274,6 +291,48 @@ pub(crate) struct WhyArgs {
     /// Print the answer for programs
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Flags of `usage`.
+#[derive(Args, Debug)]
+#[command(after_help = USAGE_EXAMPLES)]
+pub(crate) struct UsageArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+
+    /// What each line stands for; several with commas
+    #[arg(long, value_name = "WHAT", value_delimiter = ',',
+          default_values = ["day", "key", "model"])]
+    pub(crate) by: Vec<ByChoice>,
+
+    /// Only what is not older: 7d, 12h, or a date such as 2026-07-01
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+
+    /// Print the answer for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Remove what is older than `usage_days`, and give its space back
+    #[arg(long, conflicts_with_all = ["by", "since"])]
+    pub(crate) prune: bool,
+
+    /// With `--prune`: remove what is older than this date instead
+    #[arg(long, value_name = "DATE", requires = "prune")]
+    pub(crate) before: Option<String>,
+}
+
+/// What a line of `usage` stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ByChoice {
+    /// One hour, in UTC
+    Hour,
+    /// One day, in UTC
+    Day,
+    /// One key
+    Key,
+    /// One model
+    Model,
 }
 
 /// Flags of `demo`.

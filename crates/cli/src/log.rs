@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use api_key_lb_control::config::LogLevel;
 use api_key_lb_control::ledger;
+use api_key_lb_control::store::Tally;
 use api_key_lb_core::KeyId;
 use api_key_lb_engine::State;
 
@@ -27,17 +28,22 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Starts printing. Facts are taken from the queue even if none is to be printed: a full
+    /// Starts printing, and counting if there is a `tally`. Facts are taken from the queue even if none is to be printed: a full
     /// queue would be reported as lost facts.
     ///
     /// # Errors
     /// If there can be no further thread.
-    pub(crate) fn start(state: Arc<State>, level: LogLevel, printer: Printer) -> io::Result<Self> {
+    pub(crate) fn start(
+        state: Arc<State>,
+        level: LogLevel,
+        tally: Option<Arc<Tally>>,
+        printer: Printer,
+    ) -> io::Result<Self> {
         let end = Arc::new(AtomicBool::new(false));
         let ended = end.clone();
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || print_until(&ended, &state, level, printer))?;
+            .spawn(move || print_until(&ended, &state, level, tally.as_deref(), printer))?;
         Ok(Self { end, thread })
     }
 
@@ -49,7 +55,13 @@ impl Log {
     }
 }
 
-fn print_until(end: &AtomicBool, state: &State, level: LogLevel, printer: Printer) {
+fn print_until(
+    end: &AtomicBool,
+    state: &State,
+    level: LogLevel,
+    tally: Option<&Tally>,
+    printer: Printer,
+) {
     let plan = state.plan();
     let labels: HashMap<KeyId, &str> = plan
         .pools()
@@ -67,6 +79,9 @@ fn print_until(end: &AtomicBool, state: &State, level: LogLevel, printer: Printe
         let facts = state
             .facts()
             .wait(if ending { Duration::ZERO } else { IDLE_WAIT });
+        if let Some(tally) = tally {
+            tally.count(&facts);
+        }
         let mut lines: Vec<String> = facts
             .iter()
             .filter(|fact| ledger::wanted(level, fact))

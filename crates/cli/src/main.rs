@@ -9,6 +9,7 @@ mod instance;
 mod listen;
 mod local_client;
 mod log;
+mod memory;
 mod pasted;
 mod printer;
 mod render;

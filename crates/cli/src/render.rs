@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use api_key_lb_control::health::{Health, HealthKey, SplitId};
+use api_key_lb_control::health::{Health, HealthKey, HealthStore, SplitId};
 
 use crate::printer;
 
@@ -41,6 +41,9 @@ pub(crate) fn status(health: &Health) -> String {
     if let (Some(version), Some(pid)) = (&health.version, health.pid) {
         row("Version", &format!("{version}, process {pid}"));
     }
+    if let Some(stored) = &health.store {
+        row("Store", &store(stored));
+    }
     if !health.split_ids.is_empty() {
         row("Note", &split_ids(&health.split_ids));
     }
@@ -49,6 +52,25 @@ pub(crate) fn status(health: &Health) -> String {
         key(&mut text, entry);
     }
     text.trim_end().to_owned()
+}
+
+/// Whether anything outlives the process, and where.
+fn store(store: &HealthStore) -> String {
+    let path = store.path.as_deref().unwrap_or("");
+    match (store.status.as_str(), &store.problem) {
+        ("ok", _) => format!("{path} ({})", bytes(store.bytes.unwrap_or(0))),
+        (_, Some(problem)) => printer::striking(format!("in memory only: {problem}")),
+        _ => "off: sessions, cooldowns and usage are forgotten when it ends".to_owned(),
+    }
+}
+
+/// A size: `812 B`, `12.3 KB`, `1.4 MB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} KB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
 }
 
 /// That ids are shared, by which rule each is found and what showed it.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_key_lb_control::health::{About, Health};
+use api_key_lb_control::health::{About, Health, HealthStore};
 use api_key_lb_control::runtime_file::Instance;
+use api_key_lb_control::store::Store;
 use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_engine::{Engine, Setup, State};
 use tokio::sync::{Notify, oneshot};
 
 use crate::admin::{Admin, Explain};
+use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
 use crate::signals::Signals;
 use crate::why::{Names, Said, Why};
@@ -35,6 +37,8 @@ pub(crate) struct ServerSetup {
     pub(crate) log: Option<PathBuf>,
     /// Whether `stop` shall find it, and in which directory, if there is one.
     pub(crate) announce: Announce,
+    /// What outlives the process; `None` if nothing does.
+    pub(crate) store: Option<StoreSetup>,
 }
 
 /// Where `stop` shall find an instance.
@@ -55,6 +59,7 @@ pub(crate) struct Server {
     stop: Arc<Notify>,
     instance: Instance,
     announced_in: Option<PathBuf>,
+    store: Option<Store>,
 }
 
 /// How serving came to its end.
@@ -81,8 +86,17 @@ impl Server {
             .context("cannot make a token for this instance")?;
         let stop = Arc::new(Notify::new());
         let accounts = Arc::new(setup.accounts);
+        // Before the first request: it may belong to a session that is remembered.
+        let store = memory::open(setup.store, &state, port, printer);
+        let stored = memory::health_of(store.as_ref());
         let admin = Admin {
-            health: health_of(&state, &instance, addresses.clone(), accounts.clone()),
+            health: health_of(
+                &state,
+                &instance,
+                addresses.clone(),
+                accounts.clone(),
+                stored,
+            ),
             why: why_of(&state, port, accounts),
             token: instance.token.clone(),
             stop: stop.clone(),
@@ -112,7 +126,13 @@ impl Server {
             stop,
             instance,
             announced_in,
+            store,
         })
+    }
+
+    /// What outlives the process, if anything does. Whoever takes it ends it.
+    pub(crate) const fn take_store(&mut self) -> Option<Store> {
+        self.store.take()
     }
 
     /// Lets `stop` find this instance from now on.
@@ -170,8 +190,14 @@ impl Host {
         Ok(Self { runtime, signals })
     }
 
-    /// Waits for a signal or a stop request, then lets running answers finish.
-    pub(crate) fn serve(mut self, server: Server, printer: &Printer) -> anyhow::Result<Ending> {
+    /// Waits for a signal or a stop request, then lets running answers finish. What is to be done
+    /// `at_end` is done before `stop` and the next start see that this instance has ended.
+    pub(crate) fn serve(
+        mut self,
+        server: Server,
+        at_end: impl FnOnce(),
+        printer: &Printer,
+    ) -> anyhow::Result<Ending> {
         self.runtime.block_on(async {
             tokio::select! {
                 _ = self.signals.next() => {}
@@ -212,6 +238,7 @@ impl Host {
                 }
             }
         });
+        at_end();
         withdraw(&instance, announced_in.as_deref(), printer);
         Ok(ending)
     }
@@ -262,6 +289,7 @@ fn health_of(
     instance: &Instance,
     listen: Vec<SocketAddr>,
     accounts: Arc<Names>,
+    stored: impl Fn() -> HealthStore + Send + Sync + 'static,
 ) -> Box<dyn Fn() -> Health + Send + Sync> {
     let state = state.clone();
     let name = instance.instance.clone();
@@ -276,6 +304,7 @@ fn health_of(
             listen: &listen,
             dropped_facts: state.facts().dropped(),
             accounts: &accounts,
+            store: Some(stored()),
         };
         Health::observe(&state.plan(), &state.snapshot(), &about)
     })

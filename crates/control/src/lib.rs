@@ -5,6 +5,7 @@
 //! - [`health`]: the answer to `GET /health`, written and read.
 //! - [`ledger`]: facts about requests become log lines.
 //! - [`runtime_file`]: how `stop` and `status` find the right process.
+//! - [`store`]: what outlives the process, in one SQLite file per port.
 //!
 //! Nothing here holds a connection of a client.
 
@@ -14,5 +15,6 @@ pub mod ledger;
 mod private_file;
 pub mod runtime_file;
 pub mod setup_file;
+pub mod store;
 
 pub use config::{Config, ConfigError, Environment, Flags};

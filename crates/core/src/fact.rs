@@ -76,9 +76,14 @@ impl ModelId {
         Self(xxhash_rust::xxh3::xxh3_64(name.as_bytes()))
     }
 
-    /// The number itself, for hashing.
+    /// The number itself, for hashing and for remembering it.
     pub const fn number(self) -> u64 {
         self.0
+    }
+
+    /// The one with this number, which was remembered.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`ladder`]: where a session id may stand, and in which order it is looked for.
 //! - [`conversation`]: what a request shows of its conversation.
 //! - [`fact`]: what was observed about one request.
+//! - [`object`]: what a provider keeps for one account.
 //! - [`provider`]: what is known of each provider.
 //! - [`wire`]: what bytes mean (bodies, headers, paths, answers). Knows nothing of accounts.
 //! - [`policy`]: which account serves. Knows nothing of bytes.
@@ -18,6 +19,7 @@ pub mod fact;
 pub mod headroom;
 pub mod ladder;
 pub mod moment;
+pub mod object;
 pub mod plan;
 pub mod policy;
 pub mod provider;

@@ -39,13 +39,28 @@ impl KeyId {
         ))
     }
 
-    /// The number itself, for hashing and tests.
+    /// The number itself, for hashing, for remembering it and for tests.
     pub const fn number(self) -> u64 {
         self.0
+    }
+
+    /// The one with this number, which was remembered.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
     }
 }
 
 impl AccountId {
+    /// The number itself, for remembering it.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The one with this number, which was remembered.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The identity of the account called `name` in the pool called `pool`.
     pub fn named(pool: &str, name: &str) -> Self {
         Self(salted(ACCOUNT_ID_SALT, &[pool.as_bytes(), name.as_bytes()]))
@@ -142,6 +157,8 @@ pub struct Pool {
     pub target: Arc<Target>,
     /// Its keys, in the order of the configuration; never empty.
     pub keys: Vec<Key>,
+    /// The key whose account's lists (of files, batches …) are shown; `None`: the first one's.
+    pub lists: Option<KeyId>,
 }
 
 /// What is allowed to talk to us.
@@ -356,6 +373,7 @@ mod tests {
         let secret = Secret::new(format!("sk-{name}"));
         let id = KeyId::of(&secret, &target);
         Pool {
+            lists: None,
             name: name.into(),
             target: target.clone(),
             keys: vec![Key {

@@ -82,6 +82,13 @@ impl Matter {
         Self::Server,
     ];
 
+    /// The one that was remembered by its [`Matter::word`].
+    pub fn remembered(word: &str) -> Option<Self> {
+        let others = [Self::Served, Self::State, Self::Suspicion, Self::Network];
+        let all = Self::NAMEABLE.into_iter().chain(others);
+        all.into_iter().find(|matter| matter.word() == word)
+    }
+
     /// Its name in the configuration.
     pub const fn word(self) -> &'static str {
         match self {

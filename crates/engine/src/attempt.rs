@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_key_lb_core::fact::{Affinity, ModelId};
+use api_key_lb_core::object::ObjectId;
 use api_key_lb_core::plan::{Key, Plan, Pool};
-use api_key_lb_core::policy::{Asked, Choice, Session};
+use api_key_lb_core::policy::{Asked, Bound, Choice, Session};
 use api_key_lb_core::provider;
+use api_key_lb_core::wire::answer::TURN_STATE;
 use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
 use api_key_lb_core::wire::dialect::Endpoint;
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
@@ -43,6 +45,10 @@ pub(crate) struct Call<'c> {
     pub(crate) bytes: u64,
     /// How long the client waits for the first byte.
     pub(crate) patience: Duration,
+    /// Which accounts the objects allow that it names.
+    pub(crate) bound: Bound,
+    /// What a provider has given it to route it by.
+    pub(crate) turn: Option<ObjectId>,
     /// Whether it may be sent again although an earlier attempt may have had an effect.
     pub(crate) repeatable: bool,
 }
@@ -56,6 +62,7 @@ impl Call<'_> {
             model: self.model,
             bytes: self.bytes,
             patience: self.patience,
+            bound: self.bound,
         }
     }
 
@@ -117,6 +124,13 @@ impl Call<'_> {
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         asking::reframe(&mut request);
+        if let Some(turn) = self.turn {
+            let (now, policy) = (self.state.now(), self.state.policy());
+            // Elsewhere it would route the request to nowhere.
+            if policy.is_foreign(self.pool, key, turn, now) {
+                request.headers_mut().remove(TURN_STATE);
+            }
+        }
         address(&mut request, key, Some(kind), path)?;
         Some(request)
     }

@@ -9,6 +9,7 @@ use api_key_lb_core::fact::ModelId;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_core::verdict::{Matter, Verdict};
 use api_key_lb_core::wire::dialect::Endpoint;
+use api_key_lb_core::wire::references::{self, Gives};
 use api_key_lb_core::wire::reply::Refusal;
 use api_key_lb_core::wire::{credential, guard, headers, judge, limits, owner, patience};
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
@@ -109,9 +110,13 @@ async fn forward(
         Ok(gathered) => gathered,
         Err(refusal) => return own(record, &refusal, endpoint.dialect),
     };
-    let (identity, facts) = reading.recognise(&head.headers, facts);
+    let (identity, mut facts) = reading.recognise(&head.headers, facts);
+    let query = head.uri.query();
+    let references = reading.references(&head.method, query, &head.headers, &mut facts);
     let Reading { pool, path, .. } = reading;
-    record.request(pool, &facts, &identity, body.length().unwrap_or(0));
+    record.gives(Gives::of(&head.method, path, endpoint));
+    let bytes = body.length().unwrap_or(0);
+    record.request(pool, &facts, &identity, references, bytes);
     let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| head.headers.contains_key(name));
@@ -136,8 +141,10 @@ async fn forward(
         brought,
         session: record.session().cloned(),
         model: facts.model.as_deref().map(ModelId::of),
-        bytes: body.length().unwrap_or(0),
+        bytes,
         patience,
+        bound: record.bound(),
+        turn: record.references().turn,
     };
     attempts(call, record, &mut body).await
 }
@@ -167,14 +174,10 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
                 let verdict = if answer.broke_off {
                     Verdict::new(Matter::Network, "network")
                 } else {
-                    judge::judge_by(
-                        &plan.error_rules,
-                        provider,
-                        status,
-                        headers,
-                        &answer.signals,
-                        now,
-                    )
+                    let rules = &plan.error_rules;
+                    let verdict =
+                        judge::judge_by(rules, provider, status, headers, &answer.signals, now);
+                    references::judge(record.references(), status, verdict)
                 };
                 (
                     verdict,

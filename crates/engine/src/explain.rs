@@ -96,26 +96,30 @@ impl State {
         let decisive = reading.as_ref().map(|reading| {
             // Not all of it: what is not read of a request that is served does not decide here.
             let facts = read(reading.reader(), &plan, body);
-            (reading.pool, reading.recognise(headers, facts).0)
+            let (identity, mut facts) = reading.recognise(headers, facts);
+            let query = path_and_query.split_once('?').map(|(_, query)| query);
+            let references = reading.references(method, query, headers, &mut facts);
+            (reading.pool, identity, references)
         });
 
         let now = self.now();
         let mut policy = self.policy();
         let session = decisive
             .as_ref()
-            .and_then(|(pool, identity)| policy.recognise(pool, identity, now));
+            .and_then(|(pool, identity, _)| policy.recognise(pool, identity, now));
         let standing = session
             .as_ref()
             .map(|session| policy.standing(session, now))
             .unwrap_or_default();
         let choice = match (&decisive, &session) {
-            (Some((pool, _)), session) => {
+            (Some((pool, _, references)), session) => {
                 let asked = Asked {
                     pool,
                     session: session.as_ref(),
                     model,
                     bytes: body.len() as u64,
                     patience: patience::patience(headers),
+                    bound: policy.bound(pool, references, now),
                 };
                 policy.preview(&asked, now)
             }
@@ -123,7 +127,7 @@ impl State {
         };
         let keys = policy.snapshot(&plan, now).keys;
         drop(policy);
-        let pool = decisive.map(|(pool, _)| pool.name.clone());
+        let pool = decisive.map(|(pool, ..)| pool.name.clone());
         Explained {
             now,
             endpoint,

@@ -4,8 +4,11 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use api_key_lb_core::fact::Affinity;
+use api_key_lb_core::object::{Keeping, Reference};
 use api_key_lb_core::plan::{Limits, Plan};
+use api_key_lb_core::policy::Bound;
 use api_key_lb_core::verdict::{Matter, Verdict};
+use api_key_lb_core::wire::references::{self, Gives};
 use api_key_lb_core::wire::reply::{self, Refusal};
 use api_key_lb_core::wire::usage::AnswerReader;
 use api_key_lb_core::wire::{answer, headers};
@@ -50,6 +53,8 @@ pub(crate) struct Answered<'p> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Worth {
     KeyRefused,
+    /// Another account may know what this one does not.
+    NotHere,
     Throttled,
     ServerFault,
     Final,
@@ -68,7 +73,8 @@ impl Answered<'_> {
             | Matter::Concurrency
             | Matter::FairUse => Worth::Throttled,
             Matter::Overload | Matter::Server | Matter::Network => Worth::ServerFault,
-            Matter::Served | Matter::Request | Matter::State => Worth::Final,
+            Matter::State => Worth::NotHere,
+            Matter::Served | Matter::Request => Worth::Final,
         }
     }
 
@@ -201,7 +207,12 @@ impl<'p> Outcomes<'p> {
                 if let Some(best) = best {
                     best.discard();
                 }
-                own(record, &Refusal::AllCooling(wait, now.after(wait)), dialect)
+                let back = now.after(wait);
+                let refusal = match record.bound() {
+                    Bound::Free => Refusal::AllCooling(wait, back),
+                    _ => Refusal::OwnerCooling(wait, back),
+                };
+                own(record, &refusal, dialect)
             }
             (Some(best), None, None) => relay(record, best, None, plan, now),
             (None, None, None) => own(record, &Refusal::NoKey, dialect),
@@ -240,6 +251,15 @@ pub(crate) fn relay(
     if let Some(state) = answer::given_out(&head.headers) {
         record.gave_out(state);
     }
+    if head.status.is_success() {
+        let mut given = references::in_head(&head.headers);
+        if let Some(state) = head.headers.get(answer::TURN_STATE) {
+            given.push(Reference::new(state.as_bytes(), Keeping::Sealed));
+        }
+        if !given.is_empty() {
+            record.gave(&given);
+        }
+    }
     if head.status == StatusCode::TOO_MANY_REQUESTS {
         let until = answered.verdict.until;
         let wait = wait
@@ -269,7 +289,12 @@ pub(crate) fn relay(
         }
     }
     record.first_byte(head.status);
-    let reader = AnswerReader::new(&head.headers);
+    let gives = if head.status.is_success() {
+        record.may_give()
+    } else {
+        Gives::Nothing
+    };
+    let reader = AnswerReader::new(&head.headers, gives);
     let body = RelayBody::new(
         answered.body,
         reader,

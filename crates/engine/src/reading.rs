@@ -2,10 +2,11 @@
 //! conversation it then says it belongs to.
 
 use api_key_lb_core::conversation::{Conversation, Identity};
+use api_key_lb_core::object::References;
 use api_key_lb_core::plan::{Plan, Pool};
 use api_key_lb_core::wire::body::{BodyFacts, Need, RequestReader};
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint, model_of_path};
-use api_key_lb_core::wire::{identity, include_usage};
+use api_key_lb_core::wire::{identity, include_usage, references};
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, Method};
 
@@ -56,6 +57,19 @@ impl<'p> Reading<'p> {
         RequestReader::new(self.plan.recognition.ladder.paths(), self.need)
     }
 
+    /// The objects that the request names, once its body has been read.
+    pub(crate) fn references(
+        &self,
+        method: &Method,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        facts: &mut BodyFacts,
+    ) -> References {
+        let mut references = references::of_head(method, self.path, query, headers, self.endpoint);
+        references.named.append(&mut facts.references);
+        references
+    }
+
     /// What the request says, once its body has been read.
     pub(crate) fn recognise(&self, headers: &HeaderMap, facts: BodyFacts) -> (Identity, BodyFacts) {
         let ladder = &self.plan.recognition.ladder;
@@ -73,22 +87,25 @@ impl<'p> Reading<'p> {
 /// What has to be read of a request, given its head: nothing that can be known without it.
 fn need(state: &State, plan: &Plan, pool: &Pool, endpoint: Endpoint, headers: &HeaderMap) -> Need {
     let hint = identity::from_head(&plan.recognition.ladder, headers);
+    let now = state.now();
+    let policy = state.policy();
     let chain = match &hint {
         _ if !endpoint.converses => false,
         None => true,
         Some(hint) => {
             // A length nobody has declared may be any.
             let bytes = declared_length(headers).unwrap_or(u64::MAX);
-            let now = state.now();
-            let policy = state.policy();
             policy.wants_messages(pool, hint.session, bytes, now)
         }
     };
+    let references = policy.knows_objects(pool, references::kinds(endpoint));
+    drop(policy);
     Need {
         ids: !hint.is_some_and(|hint| hint.settled),
         chain,
         background: endpoint.dialect == Dialect::Responses,
         splice: false,
+        references,
     }
 }
 

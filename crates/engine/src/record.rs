@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use api_key_lb_core::conversation::{AnswerId, Identity};
 use api_key_lb_core::fact::{Affinity, Attempt, Ending, Fact, Part, Usage};
+use api_key_lb_core::object::{Reference, References};
 use api_key_lb_core::plan::Pool;
 use api_key_lb_core::policy;
-use api_key_lb_core::policy::{Asked, Choice, Reason, Session, Tries};
+use api_key_lb_core::policy::{Asked, Bound, Choice, Reason, Session, Tries};
 use api_key_lb_core::wire::body::BodyFacts;
+use api_key_lb_core::wire::references::Gives;
 use api_key_lb_core::{Moment, Verdict};
 use http::{Method, StatusCode};
 
@@ -27,6 +29,12 @@ pub(crate) struct Record {
     /// Since when it is kept waiting for an account, and for what, in words.
     waits: Option<(Instant, String)>,
     session: Option<Session>,
+    /// The objects that it names …
+    references: References,
+    /// … and which accounts they allow.
+    bound: Bound,
+    /// What its answer may give out.
+    gives: Gives,
     fact: Fact,
 }
 
@@ -39,6 +47,9 @@ impl Record {
             tries: Tries::new(now),
             waits: None,
             session: None,
+            references: References::default(),
+            bound: Bound::Free,
+            gives: Gives::Nothing,
             fact: Fact {
                 began: now,
                 first_byte: std::time::Duration::ZERO,
@@ -70,6 +81,7 @@ impl Record {
         pool: &Pool,
         facts: &BodyFacts,
         identity: &Identity,
+        references: References,
         bytes: u64,
     ) {
         let now = self.state.now();
@@ -78,7 +90,9 @@ impl Record {
         if let Some(session) = &self.session {
             policy.entered(pool, identity, session, bytes, now);
         }
+        self.bound = policy.bound(pool, &references, now);
         drop(policy);
+        self.references = references;
         pool.name.clone_into(&mut self.fact.pool);
         self.fact.model.clone_from(&facts.model);
         if let Some(session) = &self.session {
@@ -92,6 +106,35 @@ impl Record {
     /// The conversation it belongs to.
     pub(crate) const fn session(&self) -> Option<&Session> {
         self.session.as_ref()
+    }
+
+    /// The objects that it names.
+    pub(crate) const fn references(&self) -> &References {
+        &self.references
+    }
+
+    /// Which accounts these allow.
+    pub(crate) const fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// Its answer may give out such objects.
+    pub(crate) const fn gives(&mut self, gives: Gives) {
+        self.gives = gives;
+    }
+
+    /// What its answer may give out.
+    pub(crate) const fn may_give(&self) -> Gives {
+        self.gives
+    }
+
+    /// The answer gives out these objects.
+    pub(crate) fn gave(&self, given: &[Reference]) {
+        if let Some(attempt) = &self.active {
+            let now = self.state.now();
+            let mut policy = self.state.policy();
+            policy.gave(&self.fact.pool, attempt, given, now);
+        }
     }
 
     /// The answer holds something by which the client can continue the session.
@@ -170,6 +213,7 @@ impl Record {
         };
         let mut policy = self.state.policy();
         let again = policy.judged(asked, attempt, verdict, may_resend, &mut self.tries, now);
+        policy.showed(asked, attempt, &self.references, verdict, now);
         let wake = policy.has_waiting();
         drop(policy);
         if wake {

@@ -227,6 +227,11 @@ impl RelayBody {
             self.idle.last = None;
             if let Some(data) = frame.data_ref() {
                 self.reader.feed(data);
+                // At once: its client may ask for them before the answer ends.
+                if let Some(given) = self.reader.given() {
+                    self.record.gave(given);
+                    given.clear();
+                }
             }
             // With a known length nobody asks again after the last frame.
             if self.body.is_end() {

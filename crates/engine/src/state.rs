@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::policy::{Policy, Snapshot};
 use api_key_lb_core::{Moment, Plan};
 use arc_swap::ArcSwap;
@@ -53,6 +54,21 @@ impl State {
     pub fn snapshot(&self) -> Snapshot {
         let plan = self.plan();
         self.policy().snapshot(&plan, self.now())
+    }
+
+    /// Takes over what another run of the program knew, and notes from now on what changes. Before
+    /// the first request.
+    pub fn restore(&self, memory: Memory) {
+        let now = self.now();
+        let mut policy = self.policy();
+        policy.restore(memory, now);
+        policy.remember();
+    }
+
+    /// At most `most` rows about what has changed since they were last taken. The policy is locked
+    /// meanwhile.
+    pub fn changes(&self, most: usize) -> Memory {
+        self.policy().changes(most)
     }
 
     /// Facts about ended requests.

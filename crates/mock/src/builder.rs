@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) event_delay: Duration,
     pub(crate) output_tokens: u32,
     pub(crate) max_output_tokens: u32,
+    pub(crate) keeps_objects: bool,
 }
 
 /// Builds a [`Mock`]. Every setting has a default; see the methods.
@@ -69,6 +70,7 @@ impl Default for Builder {
                 event_delay: Duration::ZERO,
                 output_tokens: OUTPUT_TOKENS,
                 max_output_tokens: MAX_OUTPUT_TOKENS,
+                keeps_objects: false,
             },
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             threads: 1,
@@ -169,6 +171,14 @@ impl Builder {
     #[must_use]
     pub fn max_output_tokens(mut self, tokens: u32) -> Self {
         self.config.max_output_tokens = tokens;
+        self
+    }
+
+    /// Keeps files, batches, responses and so on, each for the account that made them; a call that
+    /// names what its account does not have is refused. Default off.
+    #[must_use]
+    pub fn keeps_objects(mut self) -> Self {
+        self.config.keeps_objects = true;
         self
     }
 

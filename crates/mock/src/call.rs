@@ -26,6 +26,8 @@ pub(crate) struct Call {
     pub(crate) base64: bool,
     /// Gemini: server-sent events instead of a JSON array.
     pub(crate) sse: bool,
+    /// Responses: whether the answer brings sealed reasoning.
+    pub(crate) seals: bool,
 }
 
 /// What parsing needs to know of the configuration.
@@ -34,6 +36,7 @@ pub(crate) struct CallDefaults {
     pub(crate) output_tokens: u32,
     pub(crate) max_output_tokens: u32,
     pub(crate) block_tokens: usize,
+    pub(crate) keeps_objects: bool,
 }
 
 impl Call {
@@ -93,9 +96,18 @@ impl Call {
             inputs,
             base64: request.get("encoding_format").and_then(Value::as_str) == Some("base64"),
             sse: target.contains("alt=sse"),
+            seals: defaults.keeps_objects && wants_sealed(&request),
             model,
         })
     }
+}
+
+fn wants_sealed(request: &Value) -> bool {
+    let included = request.get("include").and_then(Value::as_array);
+    included.is_some_and(|list| {
+        list.iter()
+            .any(|name| name == "reasoning.encrypted_content")
+    })
 }
 
 fn flag(object: Option<&Value>, name: &str) -> bool {

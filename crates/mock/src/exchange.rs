@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+
 use crate::answer::{Answer, Body, Headers};
 use crate::call::{Call, CallDefaults};
 use crate::canned::CannedAnswers;
@@ -13,6 +15,7 @@ use crate::delivery::{Delivery, Script};
 use crate::dialect::{self, AnswerContext, Dialect, Route, error, models};
 use crate::fault::{Close, FaultKind};
 use crate::head::Head;
+use crate::objects;
 use crate::state::{State, Ticket, now_seconds};
 
 /// What becomes of the connection after an answer.
@@ -186,9 +189,13 @@ async fn answered<T: Transport>(
         control::echo(head, &body)
     } else if !ticket.has_account() {
         error::unauthorized(dialect, ticket.key.as_deref(), &request_id)
-    } else if route == Route::Unknown {
+    } else if route == Route::Unknown || (route == Route::Objects && !state.config.keeps_objects) {
         let message = format!("Invalid URL ({} {})", head.method, head.path());
         error::status(dialect, 404, Some(&message), &request_id)
+    } else if route == Route::Objects {
+        let id = state.next_id();
+        let answer = ticket.objects(|objects| objects.answer(head, dialect, &id, &body.bytes));
+        answer.unwrap_or_else(|| error::status(dialect, 404, None, &request_id))
     } else if route == Route::Models {
         models::answer(
             head.path(),
@@ -254,9 +261,18 @@ fn call(
         output_tokens: state.config.output_tokens,
         max_output_tokens: state.config.max_output_tokens,
         block_tokens: state.config.cache_block_tokens,
+        keeps_objects: state.config.keeps_objects,
     };
     let call = Call::parse(route, &head.target, &body.bytes, defaults)
         .map_err(|message| error::status(dialect, 400, Some(&message), request_id))?;
+    let mut named = Value::Null;
+    if state.config.keeps_objects {
+        named = serde_json::from_slice(&body.bytes).unwrap_or_default();
+        let missing = ticket.objects(|objects| objects.missing(&named)).flatten();
+        if let Some((what, id)) = missing {
+            return Err(objects::refused(dialect, what, &id));
+        }
+    }
     let mut usage = dialect::Usage::default();
     let mut limits = Headers::default();
     if route.is_call() {
@@ -277,6 +293,9 @@ fn call(
         id: &id,
         created: now_seconds(),
     };
+    if state.config.keeps_objects {
+        ticket.objects(|objects| objects::keep_answer(objects, route, &id, &named));
+    }
     let mut answer = dialect::answer(route, &context);
     answer.headers.0.extend(limits.0);
     Ok((call, usage, answer))

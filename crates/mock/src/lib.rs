@@ -31,6 +31,7 @@
 //! | `POST …:generateContent`, `…:streamGenerateContent` | Gemini (`?alt=sse`: events) |
 //! | `GET …/models`, `…/models/{id}` | OpenAI, or Anthropic with `anthropic-version`/`x-api-key` |
 //! | any method `…/echo` (`?status=NNN`) | what arrived, as JSON; no key needed |
+//! | `…/files`, `…/batches`, `…/responses/{id}` and other collections, if the mock keeps objects | per account |
 //! | anything else | 404 in the dialect |
 //!
 //! The text of an answer depends only on the request. If the request offers tools and does not end
@@ -73,6 +74,7 @@ mod head;
 mod json;
 mod limits;
 mod mock;
+mod objects;
 mod prompt;
 mod state;
 mod tls;

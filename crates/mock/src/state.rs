@@ -17,6 +17,7 @@ use crate::dialect::{Dialect, Usage, error};
 use crate::fault::{FaultKind, FaultTable};
 use crate::head::{Credential, Head};
 use crate::limits::{Charge, Limits, Meter, Refusal};
+use crate::objects::Objects;
 
 /// Unknown keys counted one by one; later ones are counted under [`OTHER_KEYS`], so that a fuzzer
 /// cannot fill the memory.
@@ -28,6 +29,7 @@ pub(crate) struct AccountState {
     pub(crate) name: String,
     pub(crate) meter: Meter,
     cache: PromptCache,
+    objects: Objects,
     counters: KeyCounters,
 }
 
@@ -84,6 +86,7 @@ impl State {
                 name: account.name.clone(),
                 meter: Meter::new(account.limits, started),
                 cache: PromptCache::default(),
+                objects: Objects::default(),
                 counters: KeyCounters::default(),
             });
             for key in &account.keys {
@@ -218,6 +221,7 @@ impl State {
         for account in &mut inner.accounts {
             account.counters.reset();
             account.cache.clear();
+            account.objects.clear();
             account.meter.set(account.meter.limits, now);
         }
         self.canned.store(0, Ordering::Relaxed);
@@ -378,6 +382,13 @@ impl Ticket {
             }
             Err(refusal) => Err(Refused { refusal, headers }),
         }
+    }
+
+    /// What its account keeps.
+    pub(crate) fn objects<R>(&self, ask: impl FnOnce(&mut Objects) -> R) -> Option<R> {
+        let mut inner = self.state.lock();
+        let account = inner.accounts.get_mut(self.account?)?;
+        Some(ask(&mut account.objects))
     }
 
     /// A call's answer begins: from here on its prompt is cached.

@@ -137,6 +137,7 @@ impl World {
         let settings = &self.settings;
         Ok(Plan {
             default_pool: Some(Pool {
+                lists: None,
                 name: String::new(),
                 keys: keys.collect(),
                 target,

@@ -151,6 +151,9 @@ fn spawn(args: &StartArgs, log: &Path, output: File) -> io::Result<Child> {
         args.workers.map(|workers| workers.to_string().into()),
     );
     flag("--log", args.log.map(|log| LogChoice::as_str(log).into()));
+    if args.no_store {
+        command.arg("--no-store");
+    }
     // Not as a flag: every user of the machine could read it for as long as the process runs.
     if let Some(keys) = &plan.keys {
         command.env("API_KEYS", keys);

@@ -9,6 +9,7 @@ mod simulate;
 mod start;
 mod status;
 mod stop;
+mod usage;
 mod why;
 
 use api_key_lb_control::config::NoteLevel;
@@ -33,6 +34,7 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Simulate(args)) => simulate::run(&args, printer),
+        Some(Command::Usage(args)) => usage::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
         Some(Command::Completions { shell }) => completions::run(shell, printer),
     }

@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::instance::{self, Resident};
 use crate::listen::{self, ListenError};
 use crate::log::Log;
+use crate::memory::StoreSetup;
 use crate::printer::{self, Printer};
 use crate::render::{self, count, path_of};
 use crate::server::{Announce, Ending, Host, Server, ServerSetup};
@@ -61,6 +62,7 @@ fn flags(args: &StartArgs) -> Flags {
     Flags {
         host: args.host.clone(),
         workers: args.workers,
+        no_store: args.no_store,
         log: args.log.map(|log| LogChoice::as_str(log).to_owned()),
         ..args.plan.flags()
     }
@@ -115,16 +117,18 @@ fn serve(
     let described = describe(&config);
     let level = config.log;
     let reached = config.listen.hosts.clone();
+    let dir = runtime_file::state_dir(env);
     let setup = ServerSetup {
+        store: StoreSetup::of(&config, dir.clone()),
         plan: config.plan,
         listeners,
         workers: config.workers,
         ca_file: config.ca_file,
         accounts: config.accounts,
         log: args.detached.clone(),
-        announce: Announce::In(runtime_file::state_dir(env)),
+        announce: Announce::In(dir),
     };
-    let server = Server::start(setup, printer)?;
+    let mut server = Server::start(setup, printer)?;
     let places: Vec<String> = server
         .addresses()
         .iter()
@@ -138,10 +142,18 @@ fn serve(
         places.join(" and "),
         instance::address(&reached, server.address().port())
     ));
-    let log =
-        Log::start(server.state().clone(), level, *printer).context("cannot start the log")?;
-    let ending = host.serve(server, printer)?;
-    log.finish();
+    let store = server.take_store();
+    let tally = store.as_ref().map(|store| store.tally().clone());
+    let log = Log::start(server.state().clone(), level, tally, *printer)
+        .context("cannot start the log")?;
+    let at_end = || {
+        // In this order: the log counts what the store writes.
+        log.finish();
+        if let Some(store) = store {
+            store.finish();
+        }
+    };
+    let ending = host.serve(server, at_end, printer)?;
     Ok(match ending {
         Ending::Stopped => Exit::Success,
         Ending::Interrupted(signal) => Exit::Signal(signal),

@@ -184,6 +184,7 @@ fn bare_plan() -> anyhow::Result<Plan> {
     let target = Target::parse(DEFAULT_TARGET).context("the default target is no URL")?;
     Ok(Plan {
         default_pool: Some(Pool {
+            lists: None,
             name: String::new(),
             target: Arc::new(target),
             keys: Vec::new(),

@@ -103,7 +103,7 @@ fn generation_endpoints_are_sent_again_after_a_500() {
 fn method_after_500(mock: &Mock, proxy: &Proxy, method: &str) -> (u16, u64) {
     let before = mock.counters().total.requests;
     mock.fault(first(500));
-    let reply = proxy.ask(method, "/v1/files/f-1", &[], b"");
+    let reply = proxy.ask(method, "/v1/things/one", &[], b"");
     (reply.status, mock.counters().total.requests - before)
 }
 

@@ -21,6 +21,8 @@ pub struct Flags {
     pub workers: Option<usize>,
     /// `--log`: `requests`, `problems` or `off`.
     pub log: Option<String>,
+    /// `--no-store`: nothing is written down.
+    pub no_store: bool,
 }
 
 impl Flags {
@@ -33,6 +35,7 @@ impl Flags {
             "host" => self.host.clone(),
             "workers" => self.workers.map(|workers| workers.to_string()),
             "log" => self.log.clone(),
+            "store" => self.no_store.then(|| false.to_string()),
             _ => None,
         }
     }
@@ -47,6 +50,7 @@ impl fmt::Debug for Flags {
             .field("host", &self.host)
             .field("workers", &self.workers)
             .field("log", &self.log)
+            .field("no_store", &self.no_store)
             .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,9 @@ const MOST_SESSIONS: u64 = 10_000_000;
 /// The most bytes of a body: 64 GB.
 const MOST_BYTES: u64 = 64 << 30;
 
+/// The most days that usage is kept: ten years.
+const MOST_DAYS: u64 = 3_660;
+
 /// The field of a session rule that names a header …
 pub(crate) const HEADER: &str = "header";
 /// … and the one that is a path into the body.
@@ -88,6 +91,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("drain_windows", Kind::Switch, "true").variable("AKLB_DRAIN_WINDOWS"),
     field("window_reserve_percent", Kind::Whole(0, 90), "10")
         .variable("AKLB_WINDOW_RESERVE_PERCENT"),
+    field("list_account", Kind::Text, "\"work\"").variable("AKLB_LIST_ACCOUNT"),
     field("host", Kind::Texts, "\"127.0.0.1\"")
         .flag("--host")
         .variable("AKLB_HOST"),
@@ -129,6 +133,10 @@ pub(crate) const FIELDS: &[Field] = &[
         Kind::Errors,
         "[{\"status\": 429, \"code\": \"busy*\", \"means\": \"overload\"}]",
     ),
+    field("store", Kind::Switch, "false")
+        .flag("--no-store")
+        .variable("AKLB_STORE"),
+    field("usage_days", Kind::Whole(1, MOST_DAYS), "400").variable("AKLB_USAGE_DAYS"),
     field("provider", Kind::Text, "\"zai\""),
     field("split_subagents", Kind::Choice, "\"auto\"").variable("AKLB_SPLIT_SUBAGENTS"),
     field("$schema", Kind::Ignored, ""),
@@ -202,6 +210,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("reserve", "window_reserve_percent"),
     ("usage", "include_usage"),
     ("streamoptions", "include_usage"),
+    ("database", "store"),
+    ("persist", "store"),
+    ("retention", "usage_days"),
+    ("retentiondays", "usage_days"),
     ("headername", "header"),
     ("path", "body"),
     ("bodypath", "body"),

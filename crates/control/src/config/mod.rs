@@ -38,7 +38,7 @@ use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
     ca_file, client_tokens, default_workers, guard, limits, listen, log_level, pacing, setting,
-    timing,
+    timing, usage_days,
 };
 use sheet::{Sheet, number, switch};
 
@@ -111,6 +111,10 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Which requests are logged.
     pub log: LogLevel,
+    /// Whether anything outlives the process.
+    pub store: bool,
+    /// For how many days the usage is kept.
+    pub usage_days: u32,
     /// The file that was read, if one was.
     pub file: Option<PathBuf>,
     /// The names of the accounts that have one.
@@ -205,6 +209,8 @@ impl Config {
         let include_usage = switch(&sheet.scalars, "include_usage", findings).unwrap_or(false);
         let recognition = recognition(&sheet, findings);
         let pacing = pacing(&sheet, findings);
+        let store = switch(&sheet.scalars, "store", findings).unwrap_or(true);
+        let usage_days = usage_days(&sheet, findings);
         let workers = setting(&sheet, "workers", findings)
             .and_then(|workers| usize::try_from(workers).ok())
             .unwrap_or_else(default_workers);
@@ -212,8 +218,12 @@ impl Config {
         let guard = guard(&mut sheet, &listen, env, findings);
 
         let mut builder = PoolBuilder::new(env);
-        let (default_pool, named_pools) =
+        let (mut default_pool, mut named_pools) =
             pools(&sheet, &mut builder, file.as_deref(), env, findings);
+        if let Some(given) = sheet.scalars.get("list_account") {
+            let pools = default_pool.iter_mut().chain(&mut named_pools);
+            pool::set_lists(pools, given, findings);
+        }
         let plan = Plan {
             default_pool,
             named_pools,
@@ -233,6 +243,8 @@ impl Config {
             workers,
             ca_file,
             log,
+            store,
+            usage_days,
             file,
             accounts: builder.accounts,
             notes: Vec::new(),

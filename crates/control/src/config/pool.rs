@@ -212,6 +212,7 @@ impl<'a> PoolBuilder<'a> {
             );
         }
         (!keys.is_empty()).then(|| Pool {
+            lists: None,
             name: name.to_owned(),
             target: target.clone(),
             keys,
@@ -282,6 +283,35 @@ impl<'a> PoolBuilder<'a> {
             }
             number += 1;
         }
+    }
+}
+
+/// Has every pool show the lists of the key, or of the account, that is called so.
+pub(crate) fn set_lists<'p>(
+    pools: impl Iterator<Item = &'p mut Pool>,
+    given: &Sourced<String>,
+    findings: &mut Findings,
+) {
+    let name = given.value.trim();
+    let mut found = false;
+    let mut labels = Vec::new();
+    for pool in pools {
+        let account = AccountId::named(&pool.name, name);
+        let called = |key: &&Key| key.label == name || key.account == account;
+        pool.lists = pool.keys.iter().find(called).map(|key| key.id);
+        found |= pool.lists.is_some();
+        labels.extend(pool.keys.iter().map(|key| format!("`{}`", key.label)));
+    }
+    // Without any key there are other problems.
+    if !found && !labels.is_empty() {
+        findings.problem(
+            &given.place,
+            format!(
+                "`list_account` is `{name}`, but no key has this label or belongs to an account of \
+                 this name; write one of {}, the name of an account, or remove it",
+                labels.join(", ")
+            ),
+        );
     }
 }
 

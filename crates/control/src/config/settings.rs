@@ -15,6 +15,9 @@ use super::{DEFAULT_PORT, Listen, LogLevel, credential, network};
 /// The most worker threads unless a number is configured: the machine belongs to the agents.
 const MOST_DEFAULT_WORKERS: usize = 4;
 
+/// Days that usage is kept: this month can be compared with the same one of last year.
+const DEFAULT_USAGE_DAYS: u32 = 400;
+
 pub(super) fn setting(sheet: &Sheet, name: &str, findings: &mut Findings) -> Option<u64> {
     whole(FIELDS, &sheet.scalars, name, findings)
 }
@@ -75,6 +78,12 @@ pub(super) fn pacing(sheet: &Sheet, findings: &mut Findings) -> Pacing {
         // Its range was checked: at most 90 percent.
         reserve: u16::try_from(percent * 10).unwrap_or(0),
     }
+}
+
+pub(super) fn usage_days(sheet: &Sheet, findings: &mut Findings) -> u32 {
+    setting(sheet, "usage_days", findings)
+        .and_then(|days| u32::try_from(days).ok())
+        .unwrap_or(DEFAULT_USAGE_DAYS)
 }
 
 pub(super) fn limits(sheet: &Sheet, findings: &mut Findings) -> Limits {

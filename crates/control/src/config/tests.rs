@@ -177,6 +177,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
         host: Some("127.0.0.1".into()),
         workers: Some(1),
         log: Some("requests".into()),
+        no_store: false,
     };
     assert_eq!(
         seen(&world),
@@ -301,6 +302,7 @@ fn every_setting_of_the_file_arrives() {
             "replay_bytes": 5, "body_bytes": 6, "max_sessions": 7, "answer_headers": false, "include_usage": true,
             "session_rules": [{"header": "X-My-Chat"}], "split_subagents": "always",
             "max_wait_ms": 0, "cache_ttl_ms": 8, "drain_windows": true, "window_reserve_percent": 15,
+            "list_account": "acme",
         }"#,
     )
     .var("TOKEN", "token-2");
@@ -318,6 +320,8 @@ fn every_setting_of_the_file_arrives() {
         Some("acme")
     );
     assert_eq!(keys[2].account, AccountId::of_key(keys[2].id));
+    let pool = plan.default_pool.as_ref().unwrap();
+    assert_eq!(pool.lists, Some(keys[0].id));
     assert!(plan.guard.client_tokens[1].matches(b"token-2"));
     assert!(plan.guard.beyond_loopback && config.listen.explicit_hosts);
     assert_eq!(plan.guard.allowed_hosts, ["my-machine.local", "10.0.0.7"]);

@@ -98,6 +98,8 @@ pub(super) struct Account {
     pub(super) ailing: Ailing,
     pub(super) load: Load,
     pub(super) caches: Caches,
+    /// Whether it has changed since it was last remembered.
+    pub(super) is_marked: bool,
 }
 
 impl Account {
@@ -439,6 +441,8 @@ fn is_low(known: &Known) -> bool {
         .limit
         .is_some_and(|limit| !few && left.saturating_mul(LOW) < limit)
 }
+
+mod row;
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,12 @@ impl Policy {
             return;
         }
         self.owners.insert(key.account, owner);
+        self.changes.owners.mark(&mut false, key.account);
         // What was known of it alone; a former owner's state is the former owner's.
         if let Some(state) = self.accounts.remove(&key.account) {
-            self.accounts.entry(owner).or_default().merge(state, now);
+            let known = self.accounts.entry(owner).or_default();
+            known.merge(state, now);
+            self.changes.accounts.mark(&mut known.is_marked, owner);
         }
         self.holds.rename(key.account, owner);
     }

@@ -7,7 +7,7 @@ use super::cooldown::Refused;
 use super::sessions::estimate;
 use super::tries::Tries;
 use super::warmth::{ModelTag, Warm};
-use super::{Asked, Policy, REFUSED_FIRST, REFUSED_LONGEST};
+use super::{Asked, Bound, Policy, REFUSED_FIRST, REFUSED_LONGEST};
 use crate::fact::{Affinity, ModelId, SessionId, Usage};
 use crate::moment::Moment;
 use crate::plan::{AccountId, Key, KeyId};
@@ -43,6 +43,10 @@ impl Attempt {
     /// Its key.
     pub const fn key(&self) -> KeyId {
         self.key
+    }
+
+    pub(super) const fn account(&self) -> AccountId {
+        self.account
     }
 }
 
@@ -106,11 +110,15 @@ impl Policy {
         let configured = self.timing.cooldown;
         let state = self.accounts.entry(account).or_default();
         state.judged(verdict, asked.model, configured, now);
+        if verdict.matter != Matter::Served {
+            self.changes.accounts.mark(&mut state.is_marked, account);
+        }
         let usable = state.until(asked.model, now);
         let state = self.keys.entry(key).or_default();
         state.errors += u64::from(verdict.is_error());
         if verdict.is_error() {
             state.trouble = Some((verdict.matter, verdict.rule));
+            self.changes.keys.mark(&mut state.is_marked, key);
         }
         let known = asked.pool.keys.iter().find(|known| known.id == key);
         match verdict.matter {
@@ -130,8 +138,14 @@ impl Policy {
             _ => {}
         }
         let is_unknown = known.is_some_and(|known| self.is_unknown(known));
-        let again = tries.judged((key, account, is_unknown), verdict, usable, may_resend, now);
-        match verdict.elsewhere() {
+        // Whoever does not know what is asked about has done nothing, and another may.
+        let elsewhere = match (asked.bound, verdict.matter) {
+            (Bound::Sought, Matter::State) => Elsewhere::EachOnce,
+            _ => verdict.elsewhere(),
+        };
+        let tried = (key, account, is_unknown);
+        let again = tries.judged(tried, verdict, elsewhere, usable, may_resend, now);
+        match elsewhere {
             Elsewhere::One | Elsewhere::Few => {
                 let everywhere = verdict.matter == Matter::Overload
                     && known.is_some_and(|known| {
@@ -161,6 +175,9 @@ impl Policy {
     fn served(&mut self, asked: &Asked<'_>, attempt: &mut Attempt, tries: &Tries, now: Moment) {
         attempt.served = true;
         let state = self.keys.entry(attempt.key).or_default();
+        if state.trouble.is_some() || !state.lacks.is_empty() {
+            self.changes.keys.mark(&mut state.is_marked, attempt.key);
+        }
         state.refused = Refused::default();
         state.trouble = None;
         state.lacks.retain(|(model, _)| Some(*model) != asked.model);
@@ -168,6 +185,7 @@ impl Policy {
         for refused in tries.refused() {
             let state = self.keys.entry(*refused).or_default();
             state.refused.again(REFUSED_FIRST, REFUSED_LONGEST, now);
+            self.changes.keys.mark(&mut state.is_marked, *refused);
         }
         if !self.breakers.is_quiet()
             && let Some(key) = asked.pool.keys.iter().find(|key| key.id == attempt.key)
@@ -230,6 +248,9 @@ impl Policy {
         };
         let state = self.accounts.entry(attempt.account).or_default();
         state.load.ends(attempt.tokens, spent, now);
+        self.changes
+            .accounts
+            .mark(&mut state.is_marked, attempt.account);
         let Some(usage) = usage.filter(|usage| attempt.served && usage.prompt > 0) else {
             return;
         };

@@ -108,7 +108,7 @@ impl Policy {
             }
             Decision::Exhausted => self.stop_waiting(tries),
         }
-        self.said(decision, asked, now)
+        self.said(decision, asked, tries, now)
     }
 
     /// What [`Policy::choose`] would say to the first attempt; changes nothing.
@@ -116,11 +116,12 @@ impl Policy {
         let home = asked
             .session
             .and_then(|session| self.sessions.peek(session.id, now));
-        let decision = self.decide(asked, &Tries::new(now), home, now);
-        self.said(decision, asked, now)
+        let tries = Tries::new(now);
+        let decision = self.decide(asked, &tries, home, now);
+        self.said(decision, asked, &tries, now)
     }
 
-    fn said(&self, decision: Decision, asked: &Asked<'_>, now: Moment) -> Choice {
+    fn said(&self, decision: Decision, asked: &Asked<'_>, tries: &Tries, now: Moment) -> Choice {
         match decision {
             Decision::Use {
                 at,
@@ -137,7 +138,7 @@ impl Policy {
                 reason,
             },
             Decision::Exhausted => Choice::Exhausted {
-                soonest: self.soonest(asked, now),
+                soonest: self.soonest(asked, tries, now),
             },
         }
     }
@@ -195,6 +196,10 @@ impl Policy {
         if !tries.is_first() || tries.waits_at.is_some() || !self.breakers.is_quiet() {
             return None;
         }
+        let bound = self.bound_to(asked, tries, now);
+        if bound.is_some_and(|account| account != home.account) {
+            return None;
+        }
         let state = self.accounts.get(&home.account)?;
         if state.ailing.is_in_force(now) {
             return None;
@@ -234,9 +239,13 @@ impl Policy {
             asked, tries, now, ..
         } = *case;
         let may_hold = tries.waits_at.is_some() || self.holds.has_room();
+        let bound = self.bound_to(asked, tries, now);
         let keys = asked.pool.keys.iter().enumerate();
         keys.filter_map(|(at, key)| {
             let account = self.account_of(key);
+            if bound.is_some_and(|only| only != account) {
+                return None;
+            }
             let asked_again = tries.may_ask(key.id, account, self.is_unknown(key))?;
             let state = self.accounts.get(&account);
             let ahead = |most| self.holds.ahead((account, asked.model), tries.ticket, most);
@@ -403,10 +412,14 @@ impl Policy {
     }
 
     /// When the first of the keys that cannot serve now can.
-    fn soonest(&self, asked: &Asked<'_>, now: Moment) -> Option<Moment> {
+    fn soonest(&self, asked: &Asked<'_>, tries: &Tries, now: Moment) -> Option<Moment> {
+        let bound = self.bound_to(asked, tries, now);
         let keys = asked.pool.keys.iter();
         let blocked = keys.filter_map(|key| {
             let account = self.account_of(key);
+            if bound.is_some_and(|only| only != account) {
+                return None;
+            }
             let ahead = |most| self.holds.ahead((account, asked.model), None, most);
             let state = self.accounts.get(&account)?;
             match state.blocked(asked.model, 0, ahead, now)? {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::memory::CooldownRow;
+use crate::fact::ModelId;
 use crate::moment::Moment;
 use crate::verdict::Matter;
 
@@ -127,6 +129,29 @@ impl Cooldown {
             .is_some_and(|until| now <= until.after(NEAR_LIMIT))
     }
 
+    /// As it is remembered. Requests that are out do not outlive the process.
+    pub(super) fn row(&self, model: Option<ModelId>) -> CooldownRow {
+        CooldownRow {
+            model,
+            until: self.until,
+            last_until: self.last_until,
+            streak: self.streak,
+            why: self.why,
+            recovers_with: self.recovery.map(|recovery| recovery.allowed),
+        }
+    }
+
+    pub(super) fn of_row(row: &CooldownRow) -> Self {
+        let allowed = row.recovers_with.filter(|allowed| *allowed > 0);
+        Self {
+            until: row.until,
+            last_until: row.last_until,
+            streak: row.streak,
+            why: row.why,
+            recovery: allowed.map(|allowed| Recovery { allowed, out: 0 }),
+        }
+    }
+
     /// Whichever lasts longer.
     pub(super) fn merge(&mut self, other: Self) {
         self.until = self.until.max(other.until);
@@ -159,6 +184,15 @@ impl Refused {
 
     pub(super) fn until(&self, now: Moment) -> Option<Moment> {
         self.is_in_force(now).then_some(self.until)
+    }
+
+    /// As it is remembered: until when, and how often in a row.
+    pub(super) const fn row(&self) -> (Moment, u32) {
+        (self.until, self.streak)
+    }
+
+    pub(super) const fn of_row((until, streak): (Moment, u32)) -> Self {
+        Self { until, streak }
     }
 
     pub(super) fn again(&mut self, first: Duration, longest: Duration, now: Moment) {

@@ -26,12 +26,18 @@ impl Policy {
             blocked: chosen.blocked,
             ..Reason::new(Because::Turn)
         };
+        let is_bound = self.bound_to(case.asked, case.tries, case.now).is_some();
+        if is_bound {
+            reason.because = Because::Owner;
+        }
         if case.asked.session.is_none() {
             return (Affinity::None, reason);
         }
         // Nothing is warm where nothing was served: a home that has refused is no home.
         let Some(home) = case.home.filter(|home| home.served) else {
-            reason.because = if chosen.warm > 0 {
+            reason.because = if is_bound {
+                Because::Owner
+            } else if chosen.warm > 0 {
                 Because::Prefix
             } else if candidates.len() > 1 && self.is_busy(candidates, case.now) {
                 Because::LeastLoaded
@@ -43,6 +49,10 @@ impl Policy {
         if chosen.account == home.account {
             reason.because = Because::Home;
             return (Affinity::Home, reason);
+        }
+        if is_bound {
+            // What follows will name the same objects.
+            return (Affinity::Moved, reason);
         }
         let model = case.asked.model;
         let keys = pool.keys.iter();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::memory::AccountRow;
 use crate::moment::Moment;
 
 /// Time after which tokens count half. Several times the minute by which providers count, so that
@@ -110,6 +111,30 @@ impl Load {
     pub(super) fn first_byte(&self) -> Option<Duration> {
         let millis = self.first_byte?;
         Some(Duration::from_secs_f32(millis.max(0.0) / 1000.0))
+    }
+
+    /// As it is remembered, into `row`. What runs does not outlive the process.
+    pub(super) const fn note(&self, row: &mut AccountRow) {
+        row.at_once = self.most;
+        row.refused_at_once = self.refused;
+        row.first_byte = self.first_byte;
+        row.recent = (self.recent, self.counted);
+    }
+
+    pub(super) fn of_row(row: &AccountRow) -> Self {
+        let (recent, counted) = row.recent;
+        Self {
+            recent: if recent.is_finite() {
+                recent.max(0.0)
+            } else {
+                0.0
+            },
+            counted,
+            most: row.at_once.filter(|most| *most >= 1.0),
+            refused: row.refused_at_once,
+            first_byte: row.first_byte.filter(|millis| millis.is_finite()),
+            ..Self::default()
+        }
     }
 
     /// Takes over what another load was.

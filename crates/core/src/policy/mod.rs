@@ -14,6 +14,8 @@ mod hashed;
 mod holds;
 mod lineage;
 mod load;
+pub mod memory;
+mod owners;
 mod placement;
 mod reason;
 mod recognition;
@@ -40,10 +42,13 @@ use cooldown::Refused;
 use hashed::Hashed;
 use holds::{Holds, Line};
 use lineage::Lineage;
+use memory::Changes;
+use owners::Owners;
 use sessions::{Home, Sessions};
 use shared_id::SharedIds;
 
 pub use attempt::Attempt;
+pub use owners::{Bound, ObjectRow};
 pub use reason::{Because, Blocked, Reason, Words};
 pub use recognition::Session;
 pub use shared_id::{Split, SplitReason};
@@ -74,6 +79,8 @@ pub struct Asked<'a> {
     pub bytes: u64,
     /// How long its client waits for the first byte of an answer.
     pub patience: Duration,
+    /// Which accounts the objects allow that it names.
+    pub bound: Bound,
 }
 
 /// What the core knows of one key.
@@ -90,6 +97,8 @@ struct KeyState {
     lacks: Vec<(ModelId, Refused)>,
     /// Smooth weighted rotation: what it is owed among requests without a session.
     credit: i64,
+    /// Whether it has changed since it was last remembered.
+    is_marked: bool,
 }
 
 impl KeyState {
@@ -185,12 +194,16 @@ pub struct Policy {
     lineage: Lineage,
     shared_ids: SharedIds,
     answers: Answers,
+    /// Which account has which object.
+    objects: Owners,
     holds: Holds,
     breakers: Breakers,
     budget: Budget,
     split_subagents: SplitSubAgents,
     timing: Timing,
     pacing: Pacing,
+    /// What has changed since it was last remembered.
+    changes: Changes,
 }
 
 impl Policy {
@@ -205,12 +218,14 @@ impl Policy {
             lineage: Lineage::new(most, ttl),
             shared_ids: SharedIds::new(most, ttl),
             answers: Answers::new(most, ttl),
+            objects: Owners::default(),
             holds: Holds::default(),
             breakers: Breakers::default(),
             budget: Budget::default(),
             split_subagents: plan.recognition.split_subagents,
             timing: plan.timing.clone(),
             pacing: plan.pacing,
+            changes: Changes::default(),
         }
     }
 
@@ -228,9 +243,10 @@ impl Policy {
             self.identified(key, owner, now);
         }
         if !left.is_empty() {
-            let account = self.account_of(key);
-            let account = self.accounts.entry(account).or_default();
+            let id = self.account_of(key);
+            let account = self.accounts.entry(id).or_default();
             account.learned(model, left, now);
+            self.changes.accounts.mark(&mut account.is_marked, id);
         }
     }
 

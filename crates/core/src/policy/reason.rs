@@ -70,6 +70,8 @@ pub enum Because {
     HomeCold,
     /// There is no session: the accounts take turns.
     Turn,
+    /// It names something that only this account has.
+    Owner,
 }
 
 /// Why a key was chosen, or is waited for.
@@ -173,6 +175,7 @@ impl fmt::Display for Words<'_> {
                 Some(_) => write!(f, "home {home} is refused; moved to {chosen}")?,
                 None => write!(f, "its home is gone; moved to {chosen}")?,
             },
+            Because::Owner => write!(f, "{chosen} has what the request names")?,
             Because::HomeCold => write!(f, "home {home} has forgotten it; moved to {chosen}")?,
         }
         self.warmth(f)

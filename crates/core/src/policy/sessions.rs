@@ -6,6 +6,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use super::hashed::AsIsBuilder;
+use super::memory::{Changed, SessionRow};
 use super::warmth::Places;
 use crate::fact::SessionId;
 use crate::moment::Moment;
@@ -17,6 +18,8 @@ pub(super) struct Home {
     pub(super) account: AccountId,
     /// Whether it has ever answered this session: only then is anything warm there.
     pub(super) served: bool,
+    /// Whether it has changed since it was last remembered.
+    pub(super) is_marked: bool,
     pub(super) used: Moment,
     /// Bytes of its last body and the tokens they came to; 0 until the provider has counted them.
     pub(super) bytes: u32,
@@ -52,6 +55,7 @@ pub(super) const fn estimate(bytes: u64) -> u64 {
 pub(super) struct Sessions {
     homes: LruCache<SessionId, Home, AsIsBuilder>,
     ttl: Duration,
+    pub(super) changed: Changed<SessionId>,
 }
 
 impl Sessions {
@@ -61,7 +65,12 @@ impl Sessions {
         // Unbounded to begin with, because a bounded one allocates for its bound at once.
         let mut homes = LruCache::unbounded_with_hasher(AsIsBuilder::default());
         homes.resize(most);
-        Self { homes, ttl }
+        let changed = Changed::new(most.get());
+        Self {
+            homes,
+            ttl,
+            changed,
+        }
     }
 
     /// The session's home; using it keeps it.
@@ -69,6 +78,7 @@ impl Sessions {
         self.expire(now);
         let home = self.homes.get_mut(&session)?;
         home.used = now;
+        self.changed.mark(&mut home.is_marked, session);
         Some(*home)
     }
 
@@ -82,20 +92,38 @@ impl Sessions {
     pub(super) fn settle(&mut self, session: SessionId, account: AccountId, now: Moment) {
         self.expire(now);
         let known = self.homes.peek(&session);
-        let home = Home {
+        let mut home = Home {
             account,
             served: false,
+            is_marked: known.is_some_and(|home| home.is_marked),
             used: now,
             bytes: known.map_or(0, |home| home.bytes),
             tokens: known.map_or(0, |home| home.tokens),
             places: known.map_or_else(Places::default, |home| home.places),
         };
+        self.changed.mark(&mut home.is_marked, session);
         self.homes.put(session, home);
     }
 
     /// The session's entry, to note what was learned of it. Does not count as use.
     pub(super) fn note(&mut self, session: SessionId) -> Option<&mut Home> {
-        self.homes.peek_mut(&session)
+        let home = self.homes.peek_mut(&session)?;
+        self.changed.mark(&mut home.is_marked, session);
+        Some(home)
+    }
+
+    /// What is to be remembered of a session that was marked, if it is still there.
+    pub(super) fn unmarked_row(&mut self, session: SessionId) -> Option<SessionRow> {
+        let home = self.homes.peek_mut(&session)?;
+        let was_marked = std::mem::take(&mut home.is_marked);
+        was_marked.then(|| home.row(session))
+    }
+
+    /// A session that another run of the program knew. They come in the order of their use.
+    pub(super) fn restore(&mut self, session: SessionId, home: Home, now: Moment) {
+        if now.since(home.used) <= self.ttl {
+            self.homes.put(session, home);
+        }
     }
 
     /// The session's home, or one that it borrows from, answered.
@@ -103,6 +131,7 @@ impl Sessions {
         if let Some(home) = self.homes.get_mut(&session) {
             home.served = true;
             home.used = now;
+            self.changed.mark(&mut home.is_marked, session);
         }
     }
 

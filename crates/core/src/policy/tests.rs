@@ -39,6 +39,7 @@ fn plan(names: &[&str]) -> Plan {
     });
     Plan {
         default_pool: Some(Pool {
+            lists: None,
             name: String::new(),
             target: Arc::clone(&target),
             keys: keys.collect(),
@@ -98,6 +99,7 @@ impl World {
             session: session.as_ref(),
             model: self.model,
             bytes: self.bytes,
+            bound: crate::policy::Bound::Free,
             patience: self.patience,
         };
         step(&mut self.policy, &asked)
@@ -111,7 +113,14 @@ impl World {
         for (key, matter) in failed.chain(refused) {
             let verdict = Verdict::new(matter, "test");
             let account = self.key(*key).account;
-            tries.judged((*key, account, true), verdict, None, true, at(now));
+            tries.judged(
+                (*key, account, true),
+                verdict,
+                verdict.elsewhere(),
+                None,
+                true,
+                at(now),
+            );
         }
         tries
     }

@@ -125,6 +125,7 @@ impl Tries {
         &mut self,
         (key, account, is_unknown): (KeyId, AccountId, bool),
         verdict: Verdict,
+        elsewhere: Elsewhere,
         usable: Option<Moment>,
         may_resend: bool,
         now: Moment,
@@ -149,14 +150,14 @@ impl Tries {
             matter: verdict.matter,
         });
         match verdict.matter {
-            Matter::Credit => self.spent.push(account),
+            Matter::Credit | Matter::State => self.spent.push(account),
             Matter::Key | Matter::Suspicion => self.refused.push(key),
             Matter::AccountQuota | Matter::ModelQuota if is_unknown => {
                 self.compare_quota(key, verdict.until);
             }
             _ => {}
         }
-        match verdict.elsewhere() {
+        match elsewhere {
             Elsewhere::No => false,
             Elsewhere::EachOnce => may_resend,
             Elsewhere::One | Elsewhere::Few if verdict.final_answer => false,

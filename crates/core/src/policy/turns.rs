@@ -43,7 +43,9 @@ impl Policy {
         let mut total = 0;
         for candidate in candidates.iter().filter(|one| Some(rank(one)) == first) {
             let key = &asked.pool.keys[candidate.at];
-            self.keys.entry(key.id).or_default().credit += i64::from(key.weight);
+            let state = self.keys.entry(key.id).or_default();
+            state.credit += i64::from(key.weight);
+            self.changes.keys.mark(&mut state.is_marked, key.id);
             total += i64::from(key.weight);
         }
         let key = &asked.pool.keys[chosen];

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
+use super::memory::{LifetimeRow, PlaceRow, SessionRow};
 use crate::fact::ModelId;
 use crate::moment::Moment;
 use crate::plan::AccountId;
 
 /// Accounts (and models) of a session that are remembered: home, the one it borrows from, and one
 /// for the small model that agents write titles with.
-const PLACES: usize = 3;
+const PLACES: usize = SessionRow::PLACES;
 /// Upper ends of the age classes that are learned apart, in seconds: the times to live that
 /// providers document are 5 min, 10 min, 30 min, 1 h and 24 h. The last class is what is older.
-const AGES: [u64; 7] = [60, 300, 600, 1_800, 3_600, 21_600, 86_400];
+const AGES: [u64; LifetimeRow::CLASSES - 1] = [60, 300, 600, 1_800, 3_600, 21_600, 86_400];
 /// How sure the documented time to live is at first, as a chance.
 const PRIOR: f32 = 0.95;
 /// How many observations the documentation is worth.
@@ -78,6 +79,29 @@ impl Places {
         }
     }
 
+    /// As they are remembered.
+    pub(super) fn rows(&self) -> [Option<PlaceRow>; PLACES] {
+        self.0.map(|slot| {
+            slot.map(|warm| PlaceRow {
+                account: warm.account,
+                model: warm.model.0,
+                tokens: warm.tokens,
+                at: warm.at,
+            })
+        })
+    }
+
+    pub(super) fn of_rows(rows: [Option<PlaceRow>; PLACES], now: Moment) -> Self {
+        Self(rows.map(|slot| {
+            slot.map(|row| Warm {
+                account: row.account,
+                model: ModelTag(row.model),
+                tokens: row.tokens,
+                at: row.at.min(now),
+            })
+        }))
+    }
+
     /// An account has turned out to be another one.
     pub(super) fn rename(&mut self, canonical: impl Fn(AccountId) -> AccountId) {
         for warm in self.0.iter_mut().flatten() {
@@ -138,6 +162,37 @@ impl Caches {
         known
             .map_or_else(Lifetime::default, |(_, lifetime)| *lifetime)
             .chance(age, ttl)
+    }
+
+    /// As they are remembered.
+    pub(super) fn rows(&self) -> Vec<LifetimeRow> {
+        let known = self.0.iter();
+        known
+            .map(|(model, lifetime)| LifetimeRow {
+                model: *model,
+                hits: lifetime.hits,
+                misses: lifetime.misses,
+            })
+            .collect()
+    }
+
+    pub(super) fn of_rows(rows: &[LifetimeRow]) -> Self {
+        // A class never holds more, and counting on relies on it.
+        let is_sound = |row: &&LifetimeRow| {
+            let mut classes = row.hits.iter().zip(&row.misses);
+            classes.all(|(hits, misses)| {
+                u16::from(*hits) + u16::from(*misses) <= u16::from(OBSERVATIONS)
+            })
+        };
+        let sound = rows.iter().filter(is_sound).take(MODELS);
+        let lifetimes = sound.map(|row| {
+            let lifetime = Lifetime {
+                hits: row.hits,
+                misses: row.misses,
+            };
+            (row.model, lifetime)
+        });
+        Self(lifetimes.collect())
     }
 
     /// A prefix of `expected` tokens, last used `age` ago, was asked for again, and `cached` tokens

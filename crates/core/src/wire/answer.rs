@@ -9,7 +9,7 @@ use crate::conversation::AnswerId;
 use crate::moment::Moment;
 
 /// The header of the responses API that routes the next request of a turn; Codex sends it back.
-const TURN_STATE: &str = "x-codex-turn-state";
+pub const TURN_STATE: &str = "x-codex-turn-state";
 
 /// What the answer's head gives its client to continue by.
 pub fn given_out(headers: &HeaderMap) -> Option<AnswerId> {

@@ -9,8 +9,10 @@ use super::capture::{Captures, Cursor};
 use super::chain::ChainReader;
 use super::include_usage::{Finder, Splice};
 use super::json::{Container, Progress, Tokenizer, Visit, unescape};
+use super::references::BodyReferences;
 use crate::conversation::Conversation;
 use crate::ladder::{Mark, PathTree};
+use crate::object::Reference;
 
 /// Longest model name that is kept, in bytes before unescaping.
 const MAX_MODEL: usize = 512;
@@ -26,6 +28,8 @@ pub struct Need {
     pub background: bool,
     /// Where it can be made to ask for token counts. Only of a body that is plain.
     pub splice: bool,
+    /// The objects of the provider's that it names, which may stand anywhere.
+    pub references: bool,
 }
 
 impl Need {
@@ -35,6 +39,7 @@ impl Need {
         chain: true,
         background: true,
         splice: true,
+        references: true,
     };
 }
 
@@ -56,6 +61,8 @@ pub struct BodyFacts {
     /// How a chat request for a stream, read whole, is made to ask for token counts; `None` if it
     /// says itself whether it wants them, or anything is doubtful.
     pub splice: Option<Splice>,
+    /// The objects that it names.
+    pub references: Vec<Reference>,
 }
 
 /// What the value of the last top-level key is.
@@ -102,6 +109,9 @@ impl<'t> RequestReader<'t> {
                 caught: false,
                 value: Vec::new(),
                 finder: need.splice.then(Finder::default),
+                references: need.references.then(BodyReferences::default),
+                refers: false,
+                talks: false,
             },
         }
     }
@@ -154,6 +164,12 @@ struct Seen<'t> {
     value: Vec<u8>,
     /// If the place is needed.
     finder: Option<Finder>,
+    /// If they are needed.
+    references: Option<BodyReferences>,
+    /// Whether the current string may name an object …
+    refers: bool,
+    /// … and whether it is the model's name or part of the conversation.
+    talks: bool,
 }
 
 impl Seen<'_> {
@@ -167,6 +183,10 @@ impl Seen<'_> {
             mark,
             conversation,
             splice: None,
+            references: self
+                .references
+                .map(BodyReferences::finish)
+                .unwrap_or_default(),
         }
     }
 
@@ -225,6 +245,9 @@ impl Visit for Seen<'_> {
         if self.zone == Zone::Messages && self.depth > 1 {
             self.chain.open(container);
         }
+        if let Some(references) = &mut self.references {
+            references.open(container);
+        }
         self.depth += 1;
         self.named_text = false;
     }
@@ -243,6 +266,9 @@ impl Visit for Seen<'_> {
         if self.zone == Zone::Messages && self.depth > 1 {
             self.chain.close();
         }
+        if let Some(references) = &mut self.references {
+            references.close();
+        }
         self.named_text = false;
     }
 
@@ -252,6 +278,9 @@ impl Visit for Seen<'_> {
         }
         if let Some(finder) = &mut self.finder {
             finder.key(self.depth, key);
+        }
+        if let Some(references) = &mut self.references {
+            references.key(key);
         }
         match (self.depth, self.zone) {
             (1, _) => self.begin_zone(key),
@@ -267,14 +296,27 @@ impl Visit for Seen<'_> {
         if model {
             self.value.clear();
         }
-        // Both must be asked: a value at a path may be part of a message as well.
+        // All must be asked: a value at a path may be part of a message as well.
         let wanted = self.conversation_wants();
-        self.caught || model || wanted
+        self.talks = model || wanted;
+        self.refers = match &mut self.references {
+            Some(references) => references.text_begins(),
+            None => false,
+        };
+        self.caught || self.talks || self.refers
     }
 
     fn text(&mut self, piece: &[u8], ends: bool) {
         if self.caught {
             self.cursor.text(piece, ends);
+        }
+        if self.refers
+            && let Some(references) = &mut self.references
+        {
+            references.text(piece, ends);
+        }
+        if !self.talks {
+            return;
         }
         match self.zone {
             Zone::Messages | Zone::System => self.chain.text(piece, ends),
@@ -294,6 +336,9 @@ impl Visit for Seen<'_> {
     }
 
     fn scalar(&mut self, raw: &[u8]) {
+        if let Some(references) = &mut self.references {
+            references.scalar(raw);
+        }
         match (self.zone, self.depth) {
             (Zone::Stream, 1) => self.stream = raw == b"true",
             (Zone::Background, 1) => self.background = raw == b"true",
@@ -307,6 +352,7 @@ impl Visit for Seen<'_> {
             && !self.need.chain
             && !self.need.background
             && !self.need.splice
+            && !self.need.references
             && self.model.is_some()
             && self.chain.has_opener()
     }

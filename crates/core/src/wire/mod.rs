@@ -25,6 +25,7 @@ pub mod owner;
 pub mod patience;
 pub mod probe;
 mod quote;
+pub mod references;
 pub mod reply;
 pub mod reset;
 #[cfg(test)]

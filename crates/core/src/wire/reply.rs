@@ -84,6 +84,8 @@ pub enum Refusal {
     UnknownPool(Vec<String>),
     /// Every account is cooling; the soonest is back after this long, at this time.
     AllCooling(Duration, Moment),
+    /// The account cools that has what the request names, or one that may have it.
+    OwnerCooling(Duration, Moment),
     /// No key could be tried at all.
     NoKey,
     /// No connection, or it broke before the answer.
@@ -115,6 +117,7 @@ impl Refusal {
             Self::WebSocket => "websocket",
             Self::UnknownPool(_) => "unknown_pool",
             Self::AllCooling(..) => "all_cooling",
+            Self::OwnerCooling(..) => "owner_cooling",
             Self::NoKey => "no_key",
             Self::Unreachable(_) => "upstream_unreachable",
             Self::UpstreamTimeout(_) => "upstream_timeout",
@@ -139,7 +142,7 @@ impl Refusal {
             // Codex falls back to plain HTTP at once on 426, and retries for 6 s on anything else.
             Self::WebSocket => StatusCode::UPGRADE_REQUIRED,
             Self::UnknownPool(_) => StatusCode::NOT_FOUND,
-            Self::AllCooling(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::AllCooling(..) | Self::OwnerCooling(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoKey => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreachable(_) => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -187,6 +190,12 @@ impl Refusal {
                 ceil_secs(*wait),
                 date(*back)
             ),
+            Self::OwnerCooling(wait, back) => format!(
+                "the account that has what this request names (a response, a file …) is rate limited, and \
+                 no other account knows it; it is usable again in {} s, at {}",
+                ceil_secs(*wait),
+                date(*back)
+            ),
             Self::NoKey => "no key could be tried".into(),
             Self::Unreachable(why) => format!("the upstream could not be reached: {why}"),
             Self::UpstreamTimeout(after) => format!(
@@ -209,7 +218,7 @@ impl Refusal {
             &error_body(dialect, status, self.code(), &self.message()),
         )
         .with(ERROR_HEADER, HeaderValue::from_static(self.code()));
-        if let Self::AllCooling(wait, back) = self {
+        if let Self::AllCooling(wait, back) | Self::OwnerCooling(wait, back) = self {
             let mut times = HeaderMap::new();
             set_retry_after(&mut times, *wait, *back);
             for (name, value) in &times {

@@ -1,4 +1,5 @@
-//! Reads token usage from an answer as it passes, whatever its dialect, without holding a byte back.
+//! Reads token usage, and the ids of objects that it gives out, from an answer as it passes,
+//! whatever its dialect, without holding a byte back.
 
 use std::ops::ControlFlow;
 
@@ -8,8 +9,10 @@ use super::decoding::{Decoder, Decoding};
 use super::events::{Events, Splitter};
 use super::json::{Container, Tokenizer, Visit};
 use super::media::Media;
+use super::references::{GivenReader, Gives};
 use crate::conversation::AnswerId;
 use crate::fact::Usage;
+use crate::object::Reference;
 
 /// Deepest container in which usage fields stand: `choices[0].usage.prompt_tokens_details`, inside
 /// an outer array.
@@ -49,12 +52,23 @@ struct Reading {
 #[derive(Debug)]
 struct Documents {
     tokenizer: Tokenizer,
-    seen: Seen,
+    seen: All,
+}
+
+/// Everything that is read of a document.
+#[derive(Debug)]
+struct All {
+    usage: Seen,
+    /// Whether the current string is the id that a client can continue by.
+    is_answer_id: bool,
+    given: Option<GivenReader>,
+    /// Whether the current string is one of its ids.
+    is_given: bool,
 }
 
 impl AnswerReader {
-    /// For an answer with these headers. A foreign body is not read.
-    pub fn new(headers: &HeaderMap) -> Self {
+    /// For an answer with these headers that gives out these objects. A foreign body is not read.
+    pub fn new(headers: &HeaderMap, gives: Gives) -> Self {
         let media = Media::of(headers);
         let mut seen = Seen::default();
         for (name, count) in HEADERS {
@@ -72,7 +86,12 @@ impl AnswerReader {
                 splitter: Splitter::default(),
                 documents: Documents {
                     tokenizer: Tokenizer::new(),
-                    seen,
+                    seen: All {
+                        usage: seen,
+                        is_answer_id: false,
+                        given: (gives != Gives::Nothing).then(|| GivenReader::new(gives)),
+                        is_given: false,
+                    },
                 },
             },
         }
@@ -92,12 +111,18 @@ impl AnswerReader {
     /// The tokens the answer stated, if it stated any. Later statements in a stream complete or
     /// replace earlier ones.
     pub fn usage(&self) -> Option<Usage> {
-        self.reading.documents.seen.usage()
+        self.reading.documents.seen.usage.usage()
+    }
+
+    /// What it has given out since this was last asked.
+    pub fn given(&mut self) -> Option<&mut Vec<Reference>> {
+        let given = self.reading.documents.seen.given.as_mut()?.given();
+        (!given.is_empty()).then_some(given)
     }
 
     /// What a client can continue by: the id of a response of the responses API.
     pub fn answer_id(&self) -> Option<AnswerId> {
-        let id = &self.reading.documents.seen.id;
+        let id = &self.reading.documents.seen.usage.id;
         id.starts_with(RESPONSE_ID).then(|| AnswerId::of(id))
     }
 }
@@ -127,7 +152,10 @@ impl Reading {
 impl Documents {
     fn end(&mut self) {
         self.tokenizer.reset();
-        self.seen.document_ended();
+        self.seen.usage.document_ended();
+        if let Some(given) = &mut self.seen.given {
+            given.document_ended();
+        }
     }
 }
 
@@ -140,6 +168,50 @@ impl Events for Documents {
     fn ended(&mut self) -> ControlFlow<()> {
         self.end();
         ControlFlow::Continue(())
+    }
+}
+
+impl Visit for All {
+    fn open(&mut self, container: Container) {
+        self.usage.open(container);
+        if let Some(given) = &mut self.given {
+            given.open(container);
+        }
+    }
+
+    fn close(&mut self) {
+        self.usage.close();
+        if let Some(given) = &mut self.given {
+            given.close();
+        }
+    }
+
+    fn key(&mut self, key: &[u8]) {
+        self.usage.key(key);
+        if let Some(given) = &mut self.given {
+            given.key(key);
+        }
+    }
+
+    fn text_begins(&mut self) -> bool {
+        self.is_answer_id = self.usage.text_begins();
+        self.is_given = self.given.as_mut().is_some_and(GivenReader::text_begins);
+        self.is_answer_id || self.is_given
+    }
+
+    fn text(&mut self, piece: &[u8], ends: bool) {
+        if self.is_answer_id {
+            self.usage.text(piece);
+        }
+        if self.is_given
+            && let Some(given) = &mut self.given
+        {
+            given.text(piece, ends);
+        }
+    }
+
+    fn scalar(&mut self, raw: &[u8]) {
+        self.usage.scalar(raw);
     }
 }
 
@@ -268,7 +340,8 @@ impl Seen {
     }
 }
 
-impl Visit for Seen {
+/// As [`Visit`], which asks for all of them.
+impl Seen {
     fn open(&mut self, container: Container) {
         let place = if self.depth == 0 {
             match container {
@@ -355,7 +428,7 @@ impl Visit for Seen {
         wanted
     }
 
-    fn text(&mut self, piece: &[u8], _: bool) {
+    fn text(&mut self, piece: &[u8]) {
         let room = MAX_ID - self.id.len();
         self.id.extend_from_slice(&piece[..piece.len().min(room)]);
     }

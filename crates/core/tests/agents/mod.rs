@@ -18,7 +18,7 @@ use api_key_lb_core::policy::{Asked, Choice, Policy, Session, Tries};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::wire::body::{Need, RequestReader};
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
-use api_key_lb_core::wire::identity;
+use api_key_lb_core::wire::{identity, references};
 use api_key_lb_core::{AccountId, Key, KeyId, Moment, Pool, Secret, Verdict};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
@@ -138,6 +138,7 @@ impl World {
         });
         let plan = Plan {
             default_pool: Some(Pool {
+                lists: None,
                 name: String::new(),
                 target,
                 keys: keys.into(),
@@ -212,6 +213,7 @@ impl World {
                 .is_none_or(|hint| self.policy.wants_messages(pool, hint.session, bytes, now)),
             background: endpoint.dialect == Dialect::Responses,
             splice: false,
+            references: self.policy.knows_objects(pool, references::kinds(endpoint)),
         };
         let mut reader = RequestReader::new(ladder.paths(), need);
         reader.feed(body);
@@ -232,6 +234,7 @@ impl World {
             session: Some(&session),
             model: None,
             bytes,
+            bound: api_key_lb_core::policy::Bound::Free,
             patience: Duration::ZERO,
         };
         let mut tries = Tries::new(now);

@@ -35,6 +35,8 @@ pub(crate) enum Route {
     Generate,
     StreamGenerate,
     Models,
+    /// A collection, or an object in it.
+    Objects,
     Echo,
     Control,
     Unknown,
@@ -68,11 +70,19 @@ impl Route {
             "POST" => CALLS
                 .iter()
                 .find(|(suffix, _)| path.ends_with(suffix))
-                .map_or(Self::Unknown, |(_, route)| *route),
+                .map_or_else(|| Self::of_object(path), |(_, route)| *route),
             "GET" | "HEAD" if path.ends_with("/models") || models::id(path).is_some() => {
                 Self::Models
             }
-            _ => Self::Unknown,
+            _ => Self::of_object(path),
+        }
+    }
+
+    fn of_object(path: &str) -> Self {
+        if crate::objects::is_object(path) {
+            Self::Objects
+        } else {
+            Self::Unknown
         }
     }
 
@@ -80,7 +90,12 @@ impl Route {
     pub(crate) fn is_call(self) -> bool {
         !matches!(
             self,
-            Self::CountTokens | Self::Models | Self::Echo | Self::Control | Self::Unknown
+            Self::CountTokens
+                | Self::Models
+                | Self::Objects
+                | Self::Echo
+                | Self::Control
+                | Self::Unknown
         )
     }
 
@@ -92,7 +107,7 @@ impl Route {
             }
             Self::Messages | Self::CountTokens => Dialect::Anthropic,
             Self::Generate | Self::StreamGenerate => Dialect::Gemini,
-            Self::Models | Self::Echo | Self::Unknown => {
+            Self::Models | Self::Objects | Self::Echo | Self::Unknown => {
                 if head.header("anthropic-version").is_some() || head.header("x-api-key").is_some()
                 {
                     Dialect::Anthropic

@@ -35,7 +35,8 @@ fn response(context: &AnswerContext<'_>, output: Option<&Raw>) -> Raw {
     } else {
         "in_progress"
     };
-    let items: Vec<&Raw> = output.into_iter().collect();
+    let thought = output.and_then(|_| thought(context));
+    let items: Vec<&Raw> = thought.iter().chain(output).collect();
     let usage = output.is_some().then(|| usage(context.usage));
     object! {
         "id": format!("resp_{}", context.id),
@@ -64,6 +65,18 @@ fn response(context: &AnswerContext<'_>, output: Option<&Raw>) -> Raw {
         "user": Null,
         "metadata": object! {},
     }
+}
+
+/// Reasoning that only the account can read which sealed it.
+fn thought(context: &AnswerContext<'_>) -> Option<Raw> {
+    context.call.seals.then(|| {
+        object! {
+            "id": format!("rs_{}", context.id),
+            "type": "reasoning",
+            "summary": EMPTY,
+            "encrypted_content": crate::objects::sealed(context.id),
+        }
+    })
 }
 
 fn text_part(text: &str) -> Raw {
@@ -128,6 +141,12 @@ fn stream(context: &AnswerContext<'_>) -> Answer {
     let begun = response(context, None);
     log.add("response.created", object! { "response": begun });
     log.add("response.in_progress", object! { "response": begun });
+    if let Some(thought) = thought(context) {
+        log.add(
+            "response.output_item.done",
+            object! { "output_index": 0_u64, "item": thought },
+        );
+    }
     let item = match &call.tool {
         Some(tool) => {
             let id = format!("fc_{}", context.id);

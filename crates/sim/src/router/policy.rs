@@ -42,6 +42,7 @@ impl Live {
             session: self.session.as_ref(),
             model: Some(self.model),
             bytes: call.request.bytes(),
+            bound: api_key_lb_core::policy::Bound::Free,
             patience: Duration::from_millis(call.request.patience_ms),
         }
     }

@@ -216,9 +216,13 @@ fn stay(mut stage: Stage, printer: &Printer) -> anyhow::Result<Exit> {
     ))?;
     // What the agents did has been told already.
     let _told = stage.server.state().facts().wait(Duration::ZERO);
-    let log = Log::start(stage.server.state().clone(), LogLevel::Requests, *printer)?;
-    let ending = host.serve(stage.server, printer)?;
-    log.finish();
+    let log = Log::start(
+        stage.server.state().clone(),
+        LogLevel::Requests,
+        None,
+        *printer,
+    )?;
+    let ending = host.serve(stage.server, || log.finish(), printer)?;
     Ok(match ending {
         Ending::Stopped => Exit::Success,
         Ending::Interrupted(signal) => Exit::Signal(signal),

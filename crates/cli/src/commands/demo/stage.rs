@@ -66,6 +66,7 @@ impl Stage {
             ),
             log: None,
             announce: Announce::Later,
+            store: None,
         };
         let server = Server::start(setup, printer)?;
         let address = server.address();
@@ -214,6 +215,7 @@ fn plan(url: &str) -> anyhow::Result<Plan> {
         .collect();
     Ok(Plan {
         default_pool: Some(Pool {
+            lists: None,
             name: String::new(),
             target,
             keys,

@@ -134,6 +134,12 @@ fn wrong_values_are_named_with_their_line_and_what_to_write() {
             "`cache_ttl_ms` must be a whole number from 1 to 2592000000, not 0",
         ),
         (
+            "{\"keys\": \"k\", \"list_account\": \"work\"}",
+            "FILE:1:",
+            "`list_account` is `work`, but no key has this label or belongs to an account of this name; \
+             write one of `key-1`, the name of an account, or remove it",
+        ),
+        (
             "{\"keys\": \"k\", \"drain_windows\": \"5h\"}",
             "FILE:1:",
             "`drain_windows` must be true or false",

@@ -422,6 +422,7 @@ proptest! {
                 model: None,
                 bytes,
                 patience: Duration::ZERO,
+                bound: crate::policy::Bound::Free,
             };
             let tries = Tries::new(at(now));
             let home = world.policy.sessions.peek(id, at(now));

@@ -52,6 +52,7 @@ fn serves(world: &mut World, identity: &Identity, now: u64) -> (KeyId, Affinity,
         session: Some(&session),
         model: None,
         bytes,
+        bound: crate::policy::Bound::Free,
         patience: Duration::ZERO,
     };
     let mut tries = Tries::new(at(now));

@@ -34,6 +34,7 @@ fn plan(split_subagents: SplitSubAgents) -> Plan {
     });
     Plan {
         default_pool: Some(Pool {
+            lists: None,
             name: "zai".to_owned(),
             target,
             keys: keys.into(),
@@ -84,6 +85,7 @@ impl World {
             session: Some(&session),
             model: None,
             bytes: 1000,
+            bound: crate::policy::Bound::Free,
             patience: Duration::ZERO,
         };
         let foreseen = self.policy.preview(&asked, at(now));
@@ -117,6 +119,7 @@ impl World {
             session: Some(&served.session),
             model: None,
             bytes: 1000,
+            bound: crate::policy::Bound::Free,
             patience: Duration::ZERO,
         };
         let mut tries = Tries::new(at(now));
@@ -139,6 +142,7 @@ impl World {
             session: None,
             model: None,
             bytes: 1000,
+            bound: crate::policy::Bound::Free,
             patience: Duration::ZERO,
         };
         let (key, mut tries) = (&pool.keys[key], Tries::new(at(now)));
@@ -369,6 +373,7 @@ fn a_request_that_names_an_earlier_answer_continues_its_session() {
     assert_eq!(world.serves(&named, 2).session.id, first.session.id);
 
     let elsewhere = Pool {
+        lists: None,
         name: "other".to_owned(),
         ..world.plan.default_pool.clone().unwrap()
     };

@@ -13,6 +13,7 @@ const ONLY_SPLICE: Need = Need {
     chain: false,
     background: false,
     splice: true,
+    references: false,
 };
 
 /// The body as it is sent, if something is put in.

@@ -17,7 +17,7 @@ fn headers(kind: &'static str) -> HeaderMap {
 }
 
 fn read(headers: &HeaderMap, body: &[u8], piece: usize) -> Option<Usage> {
-    let mut reader = AnswerReader::new(headers);
+    let mut reader = AnswerReader::new(headers, Gives::Nothing);
     for piece in body.chunks(piece) {
         reader.feed(piece);
     }

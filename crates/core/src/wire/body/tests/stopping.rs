@@ -13,17 +13,19 @@ const LEAST: Need = Need {
     chain: false,
     background: false,
     splice: false,
+    references: false,
 };
 
-const NEEDS: [Need; 16] = {
-    let mut needs = [LEAST; 16];
+const NEEDS: [Need; 32] = {
+    let mut needs = [LEAST; 32];
     let mut at = 0;
-    while at < 16 {
+    while at < 32 {
         needs[at] = Need {
             ids: at & 1 != 0,
             chain: at & 2 != 0,
             background: at & 4 != 0,
             splice: at & 8 != 0,
+            references: at & 16 != 0,
         };
         at += 1;
     }
