@@ -9,12 +9,18 @@ use api_key_lb_engine::{ControlPaths, ControlRequest};
 use http::header::{ALLOW, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
+use crate::desk::{Desk, Order, Standing};
 use crate::why::{Asked, Why};
 
 /// Asks the process to stop; needs the token of the instance.
 pub(crate) const STOP_PATH: &str = "/_lb/stop";
+/// Has the process read its configuration again; needs the token of the instance.
+pub(crate) const RELOAD_PATH: &str = "/_lb/reload";
+/// Has the process hand over to a new one; needs the token of the instance.
+pub(crate) const RESTART_PATH: &str = "/_lb/restart";
+/// What came of an order, whose number follows; needs the token of the instance.
+pub(crate) const ORDERS_PATH: &str = "/_lb/orders/";
 /// Explains what would become of a request; needs the token of the instance.
 pub(crate) const WHY_PATH: &str = "/_lb/why";
 /// Where how it is going is told.
@@ -34,8 +40,8 @@ pub(crate) struct Admin {
     pub(crate) why: Explain,
     /// What a request that needs the token of the instance must carry.
     pub(crate) token: Secret,
-    /// Told when the process shall stop.
-    pub(crate) stop: Arc<Notify>,
+    /// Takes what the process shall do.
+    pub(crate) desk: Arc<Desk>,
 }
 
 impl Admin {
@@ -49,10 +55,17 @@ impl Admin {
         match request.path {
             HEALTH_PATH if read => Reply::json(StatusCode::OK, &(self.health)()),
             "/_lb" | "/_lb/" if read => Reply::json(StatusCode::OK, &contents()),
-            STOP_PATH if *request.method == Method::POST => self.stop(request.headers),
+            STOP_PATH if *request.method == Method::POST => self.take(Order::Stop, request.headers),
+            RELOAD_PATH if *request.method == Method::POST => {
+                self.take(Order::Reload, request.headers)
+            }
+            RESTART_PATH if *request.method == Method::POST => {
+                self.take(Order::Restart, request.headers)
+            }
             WHY_PATH if *request.method == Method::POST => self.why(request),
             HEALTH_PATH | "/_lb" | "/_lb/" => wrong_method("GET, HEAD"),
-            STOP_PATH | WHY_PATH => wrong_method("POST"),
+            STOP_PATH | RELOAD_PATH | RESTART_PATH | WHY_PATH => wrong_method("POST"),
+            path if path.starts_with(ORDERS_PATH) && read => self.outcome(request),
             path => refuse(
                 StatusCode::NOT_FOUND,
                 "no_such_path",
@@ -61,16 +74,51 @@ impl Admin {
         }
     }
 
-    fn stop(&self, headers: &HeaderMap) -> Reply {
+    /// Takes an order: it is carried out elsewhere, since a worker must not be held up.
+    fn take(&self, order: Order, headers: &HeaderMap) -> Reply {
+        let (doing, command) = match order {
+            Order::Stop => ("stopping", "stop"),
+            Order::Reload => ("reloading", "reload"),
+            Order::Restart => ("restarting", "restart"),
+        };
         if !self.carries_token(headers) {
             return refuse(
                 StatusCode::FORBIDDEN,
                 "instance_token",
-                "stopping needs the token of this instance; use `api-key-lb stop` as the user who started it",
+                &format!(
+                    "{doing} needs the token of this instance; use `api-key-lb {command}` as the user who started it"
+                ),
             );
         }
-        self.stop.notify_one();
-        Reply::json(StatusCode::ACCEPTED, &json!({"status": "stopping"}))
+        let number = self.desk.order(order);
+        Reply::json(
+            StatusCode::ACCEPTED,
+            &json!({"status": doing, "order": number}),
+        )
+    }
+
+    /// What came of an order.
+    fn outcome(&self, request: &ControlRequest<'_>) -> Reply {
+        if !self.carries_token(request.headers) {
+            return refuse(
+                StatusCode::FORBIDDEN,
+                "instance_token",
+                "what came of an order is told with the token of this instance only",
+            );
+        }
+        let number = request.path.strip_prefix(ORDERS_PATH);
+        let number = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+        match self.desk.standing(number) {
+            Standing::Open => Reply::json(StatusCode::OK, &json!({"done": false})),
+            Standing::Done(outcome) => {
+                Reply::json(StatusCode::OK, &json!({"done": true, "outcome": outcome}))
+            }
+            Standing::Unknown => refuse(
+                StatusCode::NOT_FOUND,
+                "no_such_order",
+                "there is no order of that number, or it was too long ago",
+            ),
+        }
     }
 
     fn why(&self, request: &ControlRequest<'_>) -> Reply {
@@ -114,6 +162,9 @@ fn contents() -> Value {
             "GET /health": "how the proxy and its keys are doing",
             "GET /_lb/": "this list",
             "POST /_lb/why": "explains what would become of a request; needs the token of the instance, which `api-key-lb why` knows",
+            "POST /_lb/reload": "reads the configuration again; needs the token of the instance, which `api-key-lb reload` knows",
+            "POST /_lb/restart": "hands over to a new process; needs the token of the instance, which `api-key-lb restart` knows",
+            "GET /_lb/orders/NUMBER": "what came of such an order; needs the token of the instance",
             "POST /_lb/stop": "stops the proxy; needs the token of the instance, which `api-key-lb stop` knows",
         },
     })
@@ -137,8 +188,8 @@ fn refuse(status: StatusCode, code: &'static str, message: &str) -> Reply {
 mod tests {
     use super::*;
 
-    fn admin() -> (Admin, Arc<Notify>) {
-        let stop = Arc::new(Notify::new());
+    fn admin() -> (Admin, Arc<Desk>) {
+        let desk = Arc::new(Desk::default());
         let admin = Admin {
             health: Box::new(|| {
                 serde_json::from_value(json!({
@@ -148,9 +199,9 @@ mod tests {
             }),
             why: Box::new(|_| None),
             token: Secret::new("the-token".into()),
-            stop: stop.clone(),
+            desk: desk.clone(),
         };
-        (admin, stop)
+        (admin, desk)
     }
 
     fn ask(
@@ -172,14 +223,14 @@ mod tests {
         })
     }
 
-    fn stops(stop: &Notify) -> bool {
+    fn stops(desk: &Desk) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
         runtime.block_on(async {
             tokio::select! {
                 biased;
-                () = stop.notified() => true,
+                (_, order) = desk.next() => order == Order::Stop,
                 () = std::future::ready(()) => false,
             }
         })
@@ -221,6 +272,32 @@ mod tests {
                 202
             );
             assert!(stops(&stop));
+        }
+    }
+
+    #[test]
+    fn an_order_gets_a_number_under_which_its_outcome_is_told_to_who_has_the_token() {
+        let (admin, desk) = admin();
+        let token = Some(("x-lb-token", "the-token"));
+        for path in [RELOAD_PATH, RESTART_PATH] {
+            assert_eq!(ask(&admin, Method::POST, path, None).status.as_u16(), 403);
+            let reply = ask(&admin, Method::POST, path, token);
+            assert_eq!(reply.status.as_u16(), 202);
+        }
+        let told = |number: &str, header| {
+            ask(
+                &admin,
+                Method::GET,
+                &format!("{ORDERS_PATH}{number}"),
+                header,
+            )
+        };
+        assert!(told("1", token).body.contains("\"done\": false"));
+        desk.done(1, crate::desk::Outcome::failed("because"));
+        assert!(told("1", token).body.contains("because"));
+        assert_eq!(told("1", None).status.as_u16(), 403);
+        for number in ["0", "3", "x"] {
+            assert_eq!(told(number, token).status.as_u16(), 404);
         }
     }
 

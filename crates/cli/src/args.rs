@@ -45,6 +45,28 @@ Examples:
   api-key-lb stop
   api-key-lb stop --port 4600";
 
+const RELOAD_EXAMPLES: &str = "\
+Examples:
+  api-key-lb reload
+  api-key-lb reload --port 4600
+
+A running proxy notices by itself when its configuration file changes; this says what came of it. Running
+requests keep what they have. If the configuration is wrong, the one before stays in force and this ends with 1.
+`port`, `host` and `workers` need `api-key-lb restart`.";
+
+const RESTART_EXAMPLES: &str = "\
+Examples:
+  api-key-lb restart
+      After an update of the program, or of `port`, `host` or `workers`.
+  api-key-lb restart --port 4600
+      Which port it listens on now, if the configuration says another by now.
+
+The new process takes over the listening sockets: no connection is refused, and running answers finish in the
+old process (for up to an hour). If the new one cannot start, the old one goes on and this ends with 1.
+In a terminal or a container the old process stays until the new one ends, as what people and programs watch;
+a process in the background, or a unit of systemd with `Type=notify`, gives way. Other units and jobs of launchd
+are restarted by systemd or launchd, which ends running answers.";
+
 const STATUS_EXAMPLES: &str = "\
 Examples:
   api-key-lb status
@@ -121,6 +143,10 @@ pub(crate) enum Command {
     Start(StartArgs),
     /// Stop the proxy
     Stop(StopArgs),
+    /// Read the configuration again, without a restart
+    Reload(ReloadArgs),
+    /// Replace the running process by a new one, losing no request
+    Restart(RestartArgs),
     /// Show how the proxy and its keys are doing
     Status(StatusArgs),
     /// Ask the providers whether the keys are valid, whose they are, and what is left
@@ -214,6 +240,10 @@ pub(crate) struct StartArgs {
     /// Set by `--detach` on the process it starts: the file to announce readiness in.
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) detached: Option<PathBuf>,
+
+    /// Set by `restart` on the process that takes over: everything else comes on the standard input.
+    #[arg(long, hide = true)]
+    pub(crate) successor: bool,
 }
 
 /// Which requests are printed.
@@ -231,6 +261,22 @@ pub(crate) enum LogChoice {
 #[derive(Args, Debug)]
 #[command(after_help = STOP_EXAMPLES)]
 pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// Flags of `reload`.
+#[derive(Args, Debug)]
+#[command(after_help = RELOAD_EXAMPLES)]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+}
+
+/// Flags of `restart`.
+#[derive(Args, Debug)]
+#[command(after_help = RESTART_EXAMPLES)]
+pub(crate) struct RestartArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

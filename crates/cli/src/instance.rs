@@ -62,6 +62,18 @@ pub(crate) fn command(
     call(address, client_token, token, ("POST", path), body, timeout)
 }
 
+/// Asks an instance what it tells only with its token.
+pub(crate) fn question(
+    address: SocketAddr,
+    client_token: Option<&Secret>,
+    noted: &Instance,
+    path: &str,
+    timeout: Duration,
+) -> Result<Answer, ClientError> {
+    let token = Some(&noted.token);
+    call(address, client_token, token, ("GET", path), b"", timeout)
+}
+
 fn call(
     to: SocketAddr,
     client_token: Option<&Secret>,

@@ -22,6 +22,16 @@ pub(crate) enum ListenError {
     /// The address is not one of this machine.
     #[error("this machine has no address {0}; change `host`")]
     NoSuchAddress(IpAddr),
+    /// The sockets that we were handed cannot be used.
+    #[error("cannot use the sockets that were handed over ($LISTEN_FDS): {0}")]
+    Handed(io::Error),
+    /// They lead out of this machine, and no client needs a token.
+    #[error(
+        "the socket {0} that was handed over can be reached by other machines, and whoever reaches it \
+         could spend your keys; add \"client_tokens\" to the configuration file, or let the socket \
+         unit listen on 127.0.0.1"
+    )]
+    Unguarded(SocketAddr),
     /// Anything else.
     #[error("cannot listen on {0}: {1}")]
     Other(SocketAddr, io::Error),
@@ -88,6 +98,65 @@ fn bind_all(
     Ok(listeners)
 }
 
+/// As [`bind`], but with the sockets among `handed` that listen on these addresses already: they
+/// never stopped. The others are closed.
+pub(crate) fn take_over(
+    handed: Vec<TcpListener>,
+    hosts: &[IpAddr],
+    port: u16,
+    explicit: bool,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let mut handed: Vec<(SocketAddr, TcpListener)> = handed
+        .into_iter()
+        .filter_map(|socket| Some((socket.local_addr().ok()?, socket)))
+        .collect();
+    let port = match (port, handed.first()) {
+        // Any will do, so the one that there is.
+        (0, Some((address, _))) => address.port(),
+        _ => port,
+    };
+    let mut listeners = Vec::with_capacity(hosts.len());
+    for host in hosts {
+        let address = SocketAddr::new(*host, port);
+        let known = handed.iter().position(|(known, _)| *known == address);
+        match known {
+            Some(at) => listeners.push(handed.swap_remove(at).1),
+            None => match bind_one(address) {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if !explicit && !listeners.is_empty() && lacks_ipv6(address, &error) => {
+                }
+                Err(error) => return Err(ListenError::of(address, error)),
+            },
+        }
+    }
+    Ok(listeners)
+}
+
+/// The sockets that systemd has opened for us (socket activation); `None` if it has not.
+#[cfg(unix)]
+pub(crate) fn activated() -> Result<Option<Vec<TcpListener>>, ListenError> {
+    let mut handed = listenfd::ListenFd::from_env();
+    let mut listeners = Vec::with_capacity(handed.len());
+    for index in 0..handed.len() {
+        if let Some(listener) = handed
+            .take_tcp_listener(index)
+            .map_err(ListenError::Handed)?
+        {
+            listener
+                .set_nonblocking(true)
+                .map_err(ListenError::Handed)?;
+            listeners.push(listener);
+        }
+    }
+    Ok(Some(listeners).filter(|listeners| !listeners.is_empty()))
+}
+
+/// No other system has that.
+#[cfg(not(unix))]
+pub(crate) fn activated() -> Result<Option<Vec<TcpListener>>, ListenError> {
+    Ok(None)
+}
+
 fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -135,6 +204,24 @@ mod tests {
             .collect();
         assert_ne!(ports[0], 0);
         assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn sockets_that_were_handed_over_are_kept_and_only_what_is_missing_is_opened() {
+        let first = bind(&[V4], 0, false).unwrap();
+        let port = first[0].local_addr().unwrap().port();
+        let copy = || vec![first[0].try_clone().unwrap()];
+        for asked in [0, port] {
+            let taken = take_over(copy(), &[V4, V6], asked, false).unwrap();
+            let ports = taken
+                .iter()
+                .map(|socket| socket.local_addr().unwrap().port());
+            assert!(ports.clone().all(|found| found == port));
+            assert!(ports.count() >= 1);
+        }
+        let elsewhere = bind(&[V4], 0, false).unwrap()[0].local_addr().unwrap();
+        let taken = take_over(copy(), &[V4], elsewhere.port(), false).unwrap();
+        assert_eq!(taken[0].local_addr().unwrap(), elsewhere);
     }
 
     #[test]

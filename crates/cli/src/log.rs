@@ -10,9 +10,10 @@ use std::time::Duration;
 use api_key_lb_control::config::LogLevel;
 use api_key_lb_control::ledger;
 use api_key_lb_control::store::Tally;
-use api_key_lb_core::KeyId;
+use api_key_lb_core::{KeyId, Plan};
 use api_key_lb_engine::State;
 
+use crate::live::Live;
 use crate::printer::Printer;
 
 /// Pause after a batch: under load at most 20 wakeups and writes a second.
@@ -28,14 +29,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Starts printing, and counting if there is a `tally`. Facts are taken from the queue even if none is to be printed: a full
+    /// Starts printing. Facts are taken from the queue even if none is to be printed: a full
     /// queue would be reported as lost facts.
     ///
     /// # Errors
     /// If there can be no further thread.
     pub(crate) fn start(
         state: Arc<State>,
-        level: LogLevel,
+        live: Arc<Live>,
         tally: Option<Arc<Tally>>,
         printer: Printer,
     ) -> io::Result<Self> {
@@ -43,7 +44,7 @@ impl Log {
         let ended = end.clone();
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || print_until(&ended, &state, level, tally.as_deref(), printer))?;
+            .spawn(move || print_until(&ended, &state, &live, tally.as_deref(), printer))?;
         Ok(Self { end, thread })
     }
 
@@ -58,27 +59,30 @@ impl Log {
 fn print_until(
     end: &AtomicBool,
     state: &State,
-    level: LogLevel,
+    live: &Live,
     tally: Option<&Tally>,
     printer: Printer,
 ) {
-    let plan = state.plan();
-    let labels: HashMap<KeyId, &str> = plan
-        .pools()
-        .flat_map(|pool| &pool.keys)
-        .map(|key| (key.id, key.label.as_str()))
-        .collect();
-    let label_of = |key: KeyId| {
-        labels
-            .get(&key)
-            .map_or_else(|| key.to_string(), ToString::to_string)
-    };
+    let mut plan = state.plan();
+    let mut labels = HashMap::new();
+    learn(&plan, &mut labels);
     let mut dropped = 0;
     loop {
         let ending = end.load(Ordering::Acquire);
         let facts = state
             .facts()
             .wait(if ending { Duration::ZERO } else { IDLE_WAIT });
+        let now = state.plan();
+        if !Arc::ptr_eq(&plan, &now) {
+            learn(&now, &mut labels);
+            plan = now;
+        }
+        let label_of = |key: KeyId| {
+            labels
+                .get(&key)
+                .map_or_else(|| key.to_string(), String::clone)
+        };
+        let level = live.now().log;
         if let Some(tally) = tally {
             tally.count(&facts);
         }
@@ -102,4 +106,10 @@ fn print_until(
             _ => {}
         }
     }
+}
+
+/// The labels of a plan. Those of keys that are gone stay: their last requests may still run.
+fn learn(plan: &Plan, labels: &mut HashMap<KeyId, String>) {
+    let keys = plan.pools().flat_map(|pool| &pool.keys);
+    labels.extend(keys.map(|key| (key.id, key.label.clone())));
 }

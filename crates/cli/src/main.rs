@@ -4,18 +4,26 @@ mod admin;
 mod args;
 mod check;
 mod commands;
+mod desk;
+mod duties;
 mod exit;
+#[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
+mod handover;
 mod instance;
 mod listen;
+mod live;
 mod local_client;
 mod log;
 mod memory;
+mod notify;
 mod pasted;
 mod printer;
+mod reload;
 mod render;
 mod server;
 mod signals;
 mod simulate;
+mod supervisor;
 mod why;
 
 use std::process::ExitCode;

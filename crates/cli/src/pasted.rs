@@ -150,8 +150,7 @@ fn complete(mut draft: Draft) -> Result<Pasted, NotARequest> {
     };
     if is_websocket(&headers) {
         draft.notes.push(
-            "a WebSocket, which is refused so that the client uses HTTP: this is about that request"
-                .to_owned(),
+            "a WebSocket: this is about its first message, as if it came over HTTP".to_owned(),
         );
         "POST".clone_into(&mut method);
     }

@@ -44,6 +44,22 @@ pub(crate) fn status(health: &Health) -> String {
     if let Some(stored) = &health.store {
         row("Store", &store(stored));
     }
+    if let Some(supervisor) = &health.supervisor {
+        row("Run by", supervisor);
+    }
+    if let Some(trouble) = &health.config_error {
+        let ago = long(Duration::from_millis(trouble.since_ms));
+        let text = trouble.text.replace('\n', "\n             ");
+        let what = format!("not in force, the one before is ({ago} ago): {text}");
+        row("Config", &printer::striking(what));
+    }
+    if !health.needs_restart.is_empty() {
+        let what = format!(
+            "{} (until `api-key-lb restart`)",
+            health.needs_restart.join("; ")
+        );
+        row("Config", &printer::striking(what));
+    }
     if !health.split_ids.is_empty() {
         row("Note", &split_ids(&health.split_ids));
     }

@@ -6,19 +6,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use api_key_lb_control::config::LogLevel;
 use api_key_lb_control::health::{About, Health, HealthStore};
-use api_key_lb_control::runtime_file::Instance;
+use api_key_lb_control::runtime_file::{Instance, Supervisor};
 use api_key_lb_control::store::Store;
 use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
-use api_key_lb_engine::{Engine, Setup, State};
-use tokio::sync::{Notify, oneshot};
+use api_key_lb_engine::{End, Engine, EngineError, Setup, State, Stopper};
+use tokio::sync::oneshot;
 
 use crate::admin::{Admin, Explain};
+use crate::desk::{Desk, Order, Outcome};
+use crate::duties::{Duties, Next, number};
+use crate::exit::Exit;
+use crate::handover::{Heir, Word};
+use crate::live::Live;
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
-use crate::signals::Signals;
+use crate::signals::{Caught, Signals};
+use crate::supervisor;
 use crate::why::{Names, Said, Why};
+
+/// How long connections that clients keep may bring one more request after another process has taken
+/// over: longer than any known client keeps an idle one (90 s).
+const IDLE_AFTER_HANDOVER: Duration = Duration::from_secs(95);
+/// How long answers may run on after another process has taken over: nobody waits for them, and a
+/// WebSocket may last an hour.
+const GRACE_AFTER_HANDOVER: Duration = Duration::from_secs(3600);
 
 /// What a proxy is started with.
 #[derive(Debug)]
@@ -33,8 +47,14 @@ pub(crate) struct ServerSetup {
     pub(crate) ca_file: Option<PathBuf>,
     /// The names of the accounts that have one.
     pub(crate) accounts: Names,
+    /// Which requests are printed.
+    pub(crate) level: LogLevel,
     /// The file the output goes to, if nobody sees it.
     pub(crate) log: Option<PathBuf>,
+    /// What starts this process again when it ends.
+    pub(crate) supervisor: Option<Supervisor>,
+    /// The instance whose sockets it has taken over.
+    pub(crate) predecessor: Option<String>,
     /// Whether `stop` shall find it, and in which directory, if there is one.
     pub(crate) announce: Announce,
     /// What outlives the process; `None` if nothing does.
@@ -46,7 +66,7 @@ pub(crate) struct ServerSetup {
 pub(crate) enum Announce {
     /// In this directory; `None` if there is none on this machine.
     In(Option<PathBuf>),
-    /// Not yet.
+    /// When [`Server::announce`] says so.
     Later,
 }
 
@@ -56,7 +76,10 @@ pub(crate) struct Server {
     state: Arc<State>,
     engine: Engine,
     addresses: Vec<SocketAddr>,
-    stop: Arc<Notify>,
+    /// The sockets once more, for a process that takes over.
+    listeners: Vec<TcpListener>,
+    desk: Arc<Desk>,
+    live: Arc<Live>,
     instance: Instance,
     announced_in: Option<PathBuf>,
     store: Option<Store>,
@@ -69,6 +92,18 @@ pub(crate) enum Ending {
     Stopped,
     /// A second signal while running answers were finishing.
     Interrupted(u8),
+    /// The process that took over ended like this, and this one had stayed for it.
+    Followed(std::process::ExitStatus),
+}
+
+impl From<Ending> for Exit {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Stopped => Self::Success,
+            Ending::Interrupted(signal) => Self::Signal(signal),
+            Ending::Followed(status) => status.into(),
+        }
+    }
 }
 
 impl Server {
@@ -82,24 +117,26 @@ impl Server {
             .context("cannot ask a listening socket for its address")?;
         let state = State::new(setup.plan);
         let port = addresses.first().map_or(0, SocketAddr::port);
-        let instance = Instance::new(std::process::id(), port, state.started(), setup.log)
+        let mut instance = Instance::new(std::process::id(), port, state.started(), setup.log)
             .context("cannot make a token for this instance")?;
-        let stop = Arc::new(Notify::new());
-        let accounts = Arc::new(setup.accounts);
+        instance.supervisor = setup.supervisor;
+        instance.predecessor = setup.predecessor;
+        let listeners = setup
+            .listeners
+            .iter()
+            .map(TcpListener::try_clone)
+            .collect::<Result<Vec<_>, _>>()
+            .context("cannot duplicate a listening socket")?;
+        let desk = Arc::new(Desk::default());
+        let live = Live::new(setup.accounts, setup.level);
         // Before the first request: it may belong to a session that is remembered.
         let store = memory::open(setup.store, &state, port, printer);
         let stored = memory::health_of(store.as_ref());
         let admin = Admin {
-            health: health_of(
-                &state,
-                &instance,
-                addresses.clone(),
-                accounts.clone(),
-                stored,
-            ),
-            why: why_of(&state, port, accounts),
+            health: health_of(&state, &instance, addresses.clone(), live.clone(), stored),
+            why: why_of(&state, port, live.clone()),
             token: instance.token.clone(),
-            stop: stop.clone(),
+            desk: desk.clone(),
         };
         // Before the first answer: whoever has one may want to stop it.
         let announced_in = match setup.announce {
@@ -123,7 +160,9 @@ impl Server {
             state,
             engine,
             addresses,
-            stop,
+            listeners,
+            desk,
+            live,
             instance,
             announced_in,
             store,
@@ -133,6 +172,31 @@ impl Server {
     /// What outlives the process, if anything does. Whoever takes it ends it.
     pub(crate) const fn take_store(&mut self) -> Option<Store> {
         self.store.take()
+    }
+
+    /// Serves by another plan from now on.
+    pub(crate) fn reload(&self, plan: Plan, ca_file: Option<&Path>) -> Result<(), EngineError> {
+        self.engine.reload(plan, ca_file)
+    }
+
+    /// What it is asked to do.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// What those who show something go by.
+    pub(crate) const fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// Which one it is.
+    pub(crate) const fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Its listening sockets.
+    pub(crate) fn listeners(&self) -> &[TcpListener] {
+        &self.listeners
     }
 
     /// Lets `stop` find this instance from now on.
@@ -166,7 +230,7 @@ impl Server {
 
     /// Ends at once, whatever is running.
     pub(crate) fn abandon(self) {
-        self.engine.stop(Duration::ZERO);
+        self.engine.stop(End::default());
     }
 }
 
@@ -190,46 +254,45 @@ impl Host {
         Ok(Self { runtime, signals })
     }
 
-    /// Waits for a signal or a stop request, then lets running answers finish. What is to be done
-    /// `at_end` is done before `stop` and the next start see that this instance has ended.
+    /// Serves until a signal or a stop request comes, or another process has taken over; then lets
+    /// running answers finish.
     pub(crate) fn serve(
         mut self,
         server: Server,
-        at_end: impl FnOnce(),
+        mut duties: Duties,
         printer: &Printer,
     ) -> anyhow::Result<Ending> {
-        self.runtime.block_on(async {
-            tokio::select! {
-                _ = self.signals.next() => {}
-                () = server.stop.notified() => {}
-            }
-        });
+        let doing = duties.carry_out(&mut self.signals, &server, printer);
+        match self.runtime.block_on(doing) {
+            Next::Stop => self.stop(server, duties, printer),
+            Next::Succeeded(heir) => self.retire(server, duties, heir, printer),
+        }
+    }
+
+    fn stop(
+        mut self,
+        server: Server,
+        mut duties: Duties,
+        printer: &Printer,
+    ) -> anyhow::Result<Ending> {
         let grace = server.state.plan().timing.drain_timeout;
         let busy = server.in_flight();
         let seconds = grace.as_secs();
+        duties.notifier.stopping();
+        if let Some(predecessor) = &mut duties.predecessor {
+            predecessor.tell(&Word::Stopping);
+        }
         // Failing to say so is no reason to go on running.
         let _said = printer.say(if busy == 0 {
             "Stopping.".to_owned()
         } else {
             format!("Stopping; {busy} running answers may finish for up to {seconds} s (Ctrl-C again: at once).")
         });
-        let (done, finished) = oneshot::channel();
-        let Server {
-            engine,
-            instance,
-            announced_in,
-            ..
-        } = server;
-        std::thread::Builder::new()
-            .name("drain".to_owned())
-            .spawn(move || {
-                // Nobody waits any more only if a second signal came.
-                let _ = done.send(engine.stop(grace));
-            })
-            .context("cannot start the thread that stops the others")?;
+        let (instance, announced_in) = (server.instance.clone(), server.announced_in.clone());
+        let (_, finished) = drain(server, End::within(grace))?;
         let ending = self.runtime.block_on(async {
             tokio::select! {
-                signal = self.signals.next() => Ending::Interrupted(signal),
+                signal = self.signals.next_end() => Ending::Interrupted(signal),
                 in_time = finished => {
                     if !in_time.unwrap_or(false) {
                         printer.warn(format!("some answers had not finished after {seconds} s and were cut"));
@@ -238,10 +301,97 @@ impl Host {
                 }
             }
         });
-        at_end();
+        duties.end();
         withdraw(&instance, announced_in.as_deref(), printer);
         Ok(ending)
     }
+
+    /// Another process serves: lets everything that runs here finish, however long it takes, unless
+    /// that process is to end as well.
+    fn retire(
+        mut self,
+        server: Server,
+        mut duties: Duties,
+        mut heir: Heir,
+        printer: &Printer,
+    ) -> anyhow::Result<Ending> {
+        let grace = server.state.plan().timing.drain_timeout;
+        let stays = duties.recipe.as_ref().is_some_and(|recipe| recipe.stays);
+        if !stays {
+            duties.notifier.succeeded_by(heir.pid());
+        }
+        // From here on that process writes down what it learns; what is learned here is old.
+        duties.end_store();
+        let _said = printer.say(format!(
+            "Process {} has taken over; {} running answers finish here.",
+            heir.pid(),
+            server.in_flight()
+        ));
+        withdraw(&server.instance, server.announced_in.as_deref(), printer);
+        let desk = server.desk.clone();
+        let end = End::handed_over(IDLE_AFTER_HANDOVER, GRACE_AFTER_HANDOVER.max(grace));
+        let (mut stopper, mut finished) = drain(server, end)?;
+        self.runtime.block_on(async {
+            stopper.closed().await;
+            heir.go().await;
+            let (mut hurried, mut follows, mut done) = (false, true, false);
+            while !done || (stays && follows) {
+                let mut hurry = false;
+                tokio::select! {
+                    caught = self.signals.next() => {
+                        if stays {
+                            heir.signal(number(caught));
+                        }
+                        if let Caught::End(number) = caught {
+                            if hurried {
+                                return Ok(Ending::Interrupted(number));
+                            }
+                            hurry = true;
+                        }
+                    }
+                    word = heir.hear(), if follows => {
+                        follows = word.is_some();
+                        hurry = matches!(word, None | Some(Word::Stopping));
+                    }
+                    // Over a connection that was kept.
+                    (number, order) = desk.next() => {
+                        hurry = order == Order::Stop;
+                        desk.done(number, Outcome::failed("another process has taken over"));
+                    }
+                    _ = &mut finished, if !done => done = true,
+                }
+                if hurry && !hurried {
+                    hurried = true;
+                    stopper.stop(End::within(grace));
+                }
+            }
+            if stays {
+                let status = heir
+                    .ended()
+                    .context("cannot wait for the process that took over")?;
+                return Ok(Ending::Followed(status));
+            }
+            Ok(Ending::Stopped)
+        })
+    }
+}
+
+/// Begins to end a server; what hurries it, and whether everything finished in time, once it has ended.
+fn drain(server: Server, end: End) -> anyhow::Result<(Stopper, oneshot::Receiver<bool>)> {
+    // As long as one is open here, the kernel takes connections that nobody accepts.
+    drop(server.listeners);
+    let engine = server.engine;
+    let stopper = engine.stopper();
+    stopper.stop(end);
+    let (done, finished) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("drain".to_owned())
+        .spawn(move || {
+            // Nobody waits any more only if a second signal came.
+            let _ = done.send(engine.wait());
+        })
+        .context("cannot start the thread that stops the others")?;
+    Ok((stopper, finished))
 }
 
 /// Writes the file through which `stop` finds an instance and says where. Failing is no reason
@@ -272,14 +422,14 @@ fn withdraw(instance: &Instance, dir: Option<&Path>, printer: &Printer) {
 }
 
 /// What `/_lb/why` answers.
-fn why_of(state: &Arc<State>, port: u16, accounts: Arc<Names>) -> Explain {
+fn why_of(state: &Arc<State>, port: u16, live: Arc<Live>) -> Explain {
     let state = state.clone();
     Box::new(move |asked| {
         let proxy = Said::new(
             "running",
             format!("the one on port {port}; nothing was sent or noted"),
         );
-        Why::of(&state, &accounts, asked, proxy)
+        Why::of(&state, &live.now().accounts, asked, proxy)
     })
 }
 
@@ -288,13 +438,15 @@ fn health_of(
     state: &Arc<State>,
     instance: &Instance,
     listen: Vec<SocketAddr>,
-    accounts: Arc<Names>,
+    live: Arc<Live>,
     stored: impl Fn() -> HealthStore + Send + Sync + 'static,
 ) -> Box<dyn Fn() -> Health + Send + Sync> {
     let state = state.clone();
+    let supervisor = instance.supervisor.as_ref().map(supervisor::name);
     let name = instance.instance.clone();
     let (pid, started): (u32, Moment) = (instance.pid, instance.started);
     Box::new(move || {
+        let live = live.now();
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
             pid,
@@ -303,7 +455,9 @@ fn health_of(
             now: state.now(),
             listen: &listen,
             dropped_facts: state.facts().dropped(),
-            accounts: &accounts,
+            accounts: &live.accounts,
+            reloading: &live.reloading,
+            supervisor: supervisor.as_deref(),
             store: Some(stored()),
         };
         Health::observe(&state.plan(), &state.snapshot(), &about)

@@ -61,6 +61,33 @@ pub struct Health {
     /// content; the latest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub split_ids: Vec<SplitId>,
+    /// Why the configuration as it is now is not in force; absent if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_error: Option<ConfigTrouble>,
+    /// Settings that were changed but wait for a restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<String>,
+    /// What starts it again when it ends, if anything is known to: `systemd (api-key-lb.service)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<String>,
+}
+
+/// A configuration that could not be put in force; the one before it still is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigTrouble {
+    /// Every problem, as `start` would say it.
+    pub text: String,
+    /// Milliseconds since it was tried.
+    pub since_ms: u64,
+}
+
+/// How the process stands with its configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Reloading {
+    /// Why the last one could not be put in force, and when that was tried.
+    pub error: Option<(String, Moment)>,
+    /// What waits for a restart.
+    pub needs_restart: Vec<String>,
 }
 
 /// The store in [`Health`].
@@ -174,6 +201,10 @@ pub struct About<'a> {
     pub accounts: &'a BTreeMap<AccountId, String>,
     /// What outlives the process.
     pub store: Option<HealthStore>,
+    /// How it stands with its configuration.
+    pub reloading: &'a Reloading,
+    /// What starts it again when it ends, if anything is known to.
+    pub supervisor: Option<&'a str>,
 }
 
 impl Health {
@@ -230,6 +261,16 @@ impl Health {
                     since_ms: millis(about.now.since(split.since)),
                 })
                 .collect(),
+            config_error: about
+                .reloading
+                .error
+                .as_ref()
+                .map(|(text, at)| ConfigTrouble {
+                    text: text.clone(),
+                    since_ms: millis(about.now.since(*at)),
+                }),
+            needs_restart: about.reloading.needs_restart.clone(),
+            supervisor: about.supervisor.map(str::to_owned),
         }
     }
 }

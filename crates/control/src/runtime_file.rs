@@ -29,6 +29,30 @@ pub struct Instance {
     pub started: Moment,
     /// The file its log goes to, if it runs detached.
     pub log: Option<PathBuf>,
+    /// What starts it again when it ends, if anything does.
+    pub supervisor: Option<Supervisor>,
+    /// The instance whose sockets it took over.
+    pub predecessor: Option<String>,
+}
+
+/// What starts a process again when it ends: it is what has to be asked to stop it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Supervisor {
+    /// systemd: the unit, and whether it is one of the user's own manager.
+    Systemd {
+        /// Its name.
+        unit: String,
+        /// Whether the user's own manager runs it.
+        user: bool,
+        /// Whether it can be told that another process goes on.
+        notify: bool,
+    },
+    /// launchd: the label of the job.
+    Launchd {
+        /// Its name.
+        label: String,
+    },
 }
 
 /// Why the file cannot be used.
@@ -60,6 +84,10 @@ struct Record {
     started_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    supervisor: Option<Supervisor>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    predecessor: Option<String>,
 }
 
 /// Where these files are: `$XDG_STATE_HOME/api-key-lb`, else `~/.local/state/api-key-lb`; `None`
@@ -91,6 +119,8 @@ impl Instance {
             token: Secret::new(random_hex(TOKEN_BYTES)?),
             started,
             log,
+            supervisor: None,
+            predecessor: None,
         })
     }
 
@@ -117,6 +147,8 @@ impl Instance {
             token: self.token.expose().to_owned(),
             started_ms: self.started.unix_millis(),
             log: self.log.clone(),
+            supervisor: self.supervisor.clone(),
+            predecessor: self.predecessor.clone(),
         };
         let text = serde_json::to_string(&record).map_err(|error| failed(error.into()))?;
         create_private_directory(dir).map_err(failed)?;
@@ -144,9 +176,25 @@ impl Instance {
                 token: Secret::new(record.token),
                 started: Moment::from_unix_millis(record.started_ms),
                 log: record.log,
+                supervisor: record.supervisor,
+                predecessor: record.predecessor,
             })),
             _ => Err(RuntimeFileError::Damaged { path }),
         }
+    }
+
+    /// Every instance that is noted in `dir`. A damaged file of another one is left out.
+    pub fn all(dir: &Path) -> Vec<Self> {
+        std::fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                let port = name.to_str()?.strip_suffix(".json")?.parse().ok()?;
+                Self::read(dir, port).ok().flatten()
+            })
+            .collect()
     }
 
     /// Removes its file from `dir`, unless another instance has taken the port since. Says
@@ -190,7 +238,13 @@ mod tests {
         let scratch = Scratch::new();
         let dir = scratch.path().join("state/api-key-lb");
         assert!(Instance::read(&dir, 4577).unwrap().is_none());
-        let one = instance(4577);
+        let mut one = instance(4577);
+        one.supervisor = Some(Supervisor::Systemd {
+            unit: "lb.service".into(),
+            user: true,
+            notify: false,
+        });
+        one.predecessor = Some("before".into());
         one.write(&dir).unwrap();
         let read = Instance::read(&dir, 4577).unwrap().unwrap();
         assert_eq!(
@@ -198,6 +252,11 @@ mod tests {
             (42, 4577, &one.instance)
         );
         assert_eq!((read.started, read.log), (one.started, one.log.clone()));
+        assert_eq!(
+            (read.supervisor, read.predecessor),
+            (one.supervisor.clone(), one.predecessor.clone())
+        );
+        assert_eq!(Instance::all(&dir).len(), 1);
         assert!(read.token.matches(one.token.expose().as_bytes()));
         let other = instance(4577);
         assert!(!other.matches(one.token.expose().as_bytes()));

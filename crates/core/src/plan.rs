@@ -194,6 +194,8 @@ pub struct Timing {
     pub first_byte_timeout: Duration,
     /// Silence within a body, either way; then the exchange is aborted.
     pub idle_timeout: Duration,
+    /// Silence on a WebSocket, both ways; then it is closed.
+    pub websocket_idle_timeout: Duration,
     /// After a stop signal, how long running answers may take to finish.
     pub drain_timeout: Duration,
 }
@@ -211,6 +213,8 @@ impl Default for Timing {
             first_byte_timeout: Duration::from_secs(600),
             // Claude Code and Codex give a silent stream 300 s.
             idle_timeout: Duration::from_secs(300),
+            // OpenAI ends its own after 60 minutes.
+            websocket_idle_timeout: Duration::from_secs(3600),
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -229,6 +233,9 @@ pub struct Limits {
     pub target_bytes: usize,
     /// Sessions remembered; the least recently used goes first.
     pub sessions: usize,
+    /// WebSockets that are open at once; further ones are answered with 426, on which agents use
+    /// plain HTTP.
+    pub websockets: usize,
 }
 
 impl Default for Limits {
@@ -241,6 +248,8 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             target_bytes: 8 << 10,
             sessions: 100_000,
+            // Each takes four buffers and two sockets; agents have one per conversation.
+            websockets: 1000,
         }
     }
 }

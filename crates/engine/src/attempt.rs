@@ -9,9 +9,12 @@ use api_key_lb_core::object::ObjectId;
 use api_key_lb_core::plan::{Key, Plan, Pool};
 use api_key_lb_core::policy::{Asked, Bound, Choice, Session};
 use api_key_lb_core::provider;
+use api_key_lb_core::verdict::Matter;
 use api_key_lb_core::wire::answer::TURN_STATE;
 use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
 use api_key_lb_core::wire::dialect::Endpoint;
+use api_key_lb_core::wire::{judge, limits, owner};
+use api_key_lb_core::{Moment, Verdict};
 use http::header::{CONTENT_LENGTH, HOST, HeaderValue, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -21,6 +24,7 @@ use crate::asking;
 use crate::body::RequestBody;
 use crate::error::SendError;
 use crate::gather::Gathered;
+use crate::opening::Opened;
 use crate::record::Record;
 use crate::state::State;
 use crate::upstream::{Destination, Lease, Upstreams};
@@ -90,6 +94,22 @@ impl Call<'_> {
                 }
             }
         }
+    }
+
+    /// What an answer comes to, and what it tells besides.
+    pub(crate) fn judge(&self, key: &Key, answer: &Opened, now: Moment) -> Verdict {
+        let (status, headers) = (answer.head.status, &answer.head.headers);
+        let provider = key.target.provider();
+        let left = limits::read(headers, provider, now);
+        let owner = owner::of_answer(provider, headers, &answer.signals);
+        let mut policy = self.state.policy();
+        policy.told(key, self.model, &left, owner, now);
+        drop(policy);
+        if answer.broke_off {
+            return Verdict::new(Matter::Network, "network");
+        }
+        let own = &self.plan.error_rules;
+        judge::judge_by(own, provider, status, headers, &answer.signals, now)
     }
 
     /// Sends the request with `key` and waits for the head of the answer.

@@ -11,7 +11,7 @@ use api_key_lb_core::verdict::{Matter, Verdict};
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::references::{self, Gives};
 use api_key_lb_core::wire::reply::Refusal;
-use api_key_lb_core::wire::{credential, guard, headers, judge, limits, owner, patience};
+use api_key_lb_core::wire::{credential, guard, headers, patience};
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{Method, Request};
 use hyper::body::Incoming;
@@ -24,12 +24,15 @@ use crate::reading::{self, Reading};
 use crate::record::Record;
 use crate::replies::{self, Answer, own};
 use crate::upstream::Upstreams;
+use crate::websocket::{self, Accepted};
 use crate::worker::Shared;
 
-/// Serves one request. There is always an answer; what could not be done says why.
+/// Serves one request. There is always an answer; what could not be done says why. If it accepts a
+/// WebSocket, what there is to carry is in `accepted`.
 pub(crate) async fn serve(
     shared: &Shared,
     upstreams: &Rc<Upstreams>,
+    accepted: &Accepted,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     let plan = shared.state.plan();
@@ -42,6 +45,9 @@ pub(crate) async fn serve(
         match admit(&plan, &request) {
             Err(refusal) => replies::refuse(shared, &request, &refusal, endpoint.dialect),
             Ok(()) if replies::is_control(&request) => replies::control(shared, request).await,
+            Ok(()) if websocket::is_asked_for(&request) => {
+                websocket::open(shared, upstreams, plan, endpoint, accepted, request).await
+            }
             Ok(()) => forward(shared, upstreams, &plan, endpoint, request).await,
         }
     };
@@ -70,9 +76,6 @@ fn admit(plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
     }
     if headers::size(request.headers()) > limits.head_bytes {
         return Err(Refusal::HeadTooLarge(limits.head_bytes));
-    }
-    if headers::is_websocket(request.headers()) {
-        return Err(Refusal::WebSocket);
     }
     match request.headers().get(EXPECT) {
         Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
@@ -165,20 +168,9 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
         let now = call.state.now();
         let (verdict, may_resend) = match &sent {
             Ok(answer) => {
-                let (status, headers) = (answer.head.status, &answer.head.headers);
-                record.answered(status);
-                let provider = key.target.provider();
-                let left = limits::read(headers, provider, now);
-                let owner = owner::of_answer(provider, headers, &answer.signals);
-                call.state.policy().told(key, call.model, &left, owner, now);
-                let verdict = if answer.broke_off {
-                    Verdict::new(Matter::Network, "network")
-                } else {
-                    let rules = &plan.error_rules;
-                    let verdict =
-                        judge::judge_by(rules, provider, status, headers, &answer.signals, now);
-                    references::judge(record.references(), status, verdict)
-                };
+                record.answered(answer.head.status);
+                let verdict = call.judge(key, answer, now);
+                let verdict = references::judge(record.references(), answer.head.status, verdict);
                 (
                     verdict,
                     body.can_repeat() && (call.repeatable || verdict.did_nothing()),

@@ -22,17 +22,20 @@ mod relay;
 mod replies;
 mod state;
 mod upstream;
+mod websocket;
 mod worker;
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use api_key_lb_core::Plan;
 use api_key_lb_core::wire::reply::Reply;
 use http::{HeaderMap, Method};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use error::EngineError;
 pub use explain::{Explained, Never};
@@ -78,11 +81,69 @@ impl std::fmt::Debug for Setup {
     }
 }
 
+/// How the workers end. In any case they stop accepting at once, and answers from then on close their
+/// connection.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// When connections without a request are closed.
+    close_idle: Instant,
+    /// When whatever still runs is cut.
+    cut: Instant,
+}
+
+impl End {
+    /// Nothing further is served: idle connections are closed at once, running answers have `grace`.
+    pub fn within(grace: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            close_idle: now,
+            cut: now + grace,
+        }
+    }
+
+    /// Another process accepts by now: connections that are kept by their clients may bring one more
+    /// request for as long as `idle`, and running answers have `grace`.
+    pub fn handed_over(idle: Duration, grace: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            close_idle: now + idle.min(grace),
+            cut: now + grace,
+        }
+    }
+}
+
+impl Default for End {
+    fn default() -> Self {
+        Self::within(Duration::ZERO)
+    }
+}
+
 /// A running data plane.
 #[derive(Debug)]
 pub struct Engine {
+    shared: Arc<worker::Shared>,
     workers: Vec<JoinHandle<bool>>,
-    stop: watch::Sender<Option<Duration>>,
+    stop: Stopper,
+}
+
+/// Ends the workers of an engine, or hurries them.
+#[derive(Clone, Debug)]
+pub struct Stopper {
+    stop: watch::Sender<Option<End>>,
+    accepting: watch::Receiver<usize>,
+}
+
+impl Stopper {
+    /// Stops accepting, and ends as `end` says; a later call overrules an earlier one.
+    pub fn stop(&self, end: End) {
+        self.stop.send_replace(Some(end));
+    }
+
+    /// Waits until no worker accepts any more, after [`Self::stop`].
+    pub async fn closed(&mut self) {
+        // Fails only if there are no workers any more.
+        let _ = self.accepting.wait_for(|workers| *workers == 0).await;
+    }
 }
 
 impl Engine {
@@ -94,8 +155,12 @@ impl Engine {
         let (stop, stopped) = watch::channel(None);
         let shared = Arc::new(worker::Shared::new(state, &setup)?);
         let mut engine = Self {
+            shared: Arc::clone(&shared),
             workers: Vec::new(),
-            stop,
+            stop: Stopper {
+                stop,
+                accepting: shared.accepting(),
+            },
         };
         for number in 0..setup.workers.max(1) {
             let listeners = setup
@@ -110,10 +175,31 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Stops accepting, lets running answers finish for at most `grace`, then ends. Blocks.
-    /// Returns whether everything finished in time.
-    pub fn stop(self, grace: Duration) -> bool {
-        self.stop.send_replace(Some(grace));
+    /// Serves by `plan` from now on, trusting `extra_ca` as well. Requests that have begun keep the
+    /// plan that they have.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the certificates cannot be loaded; then nothing has changed.
+    pub fn reload(&self, plan: Plan, extra_ca: Option<&Path>) -> Result<(), EngineError> {
+        self.shared.trust(&plan, extra_ca)?;
+        self.shared.state.reload(plan);
+        Ok(())
+    }
+
+    /// What ends it.
+    pub fn stopper(&self) -> Stopper {
+        self.stop.clone()
+    }
+
+    /// Ends it as `end` says. Blocks. Returns whether everything finished in time.
+    pub fn stop(self, end: End) -> bool {
+        self.stop.stop(end);
+        self.wait()
+    }
+
+    /// Waits until it has ended, which a [`Stopper`] began. Blocks. Returns whether everything
+    /// finished in time.
+    pub fn wait(self) -> bool {
         let mut finished = true;
         for worker in self.workers {
             // A worker that panicked finished nothing.

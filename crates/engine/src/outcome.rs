@@ -16,7 +16,7 @@ use api_key_lb_core::{Moment, wire::dialect::Dialect};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::response::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::AnswerBody;
 use crate::error::SendError;
@@ -131,6 +131,11 @@ impl<'p> Outcomes<'p> {
         self.failure = Some(error);
     }
 
+    /// Whether all that was tried is a connection that broke.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.best.is_none() && self.failure.as_ref().is_some_and(SendError::is_broken)
+    }
+
     /// The one of the held answer and this one that tells the client more; the newer of equals.
     fn better_of(&mut self, answered: Answered<'p>) -> Answered<'p> {
         match self.best.take() {
@@ -221,6 +226,11 @@ impl<'p> Outcomes<'p> {
 }
 
 impl SendError {
+    /// Whether there was a connection, and it broke.
+    pub(crate) const fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken(_))
+    }
+
     /// Whether the network or the upstream failed, not the client and not the configuration.
     const fn is_network(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Broken(_))
@@ -268,26 +278,13 @@ pub(crate) fn relay(
             .unwrap_or_default();
         reply::set_retry_after(&mut head.headers, wait, now.after(wait));
     }
-    if plan.answer_headers {
-        let affinity = HeaderValue::from_static(answered.affinity.as_str());
-        // A validated label is a valid header value.
-        if let Ok(label) = HeaderValue::from_str(answered.label) {
-            head.headers.insert(LB_KEY, label);
-        }
-        head.headers.insert(LB_AFFINITY, affinity);
-        head.headers
-            .insert(LB_ATTEMPTS, HeaderValue::from(record.attempts()));
-        // Labels are visible ASCII, and so are all other words.
-        if let Some(why) = record.reason()
-            && let Ok(why) = HeaderValue::from_str(why)
-        {
-            head.headers.insert(LB_WHY, why);
-        }
-        let waited = record.waited().as_millis();
-        if let Some(waited) = u64::try_from(waited).ok().filter(|waited| *waited > 0) {
-            head.headers.insert(LB_WAITED, HeaderValue::from(waited));
-        }
-    }
+    label(
+        &mut head.headers,
+        &record,
+        answered.label,
+        answered.affinity,
+        plan,
+    );
     record.first_byte(head.status);
     let gives = if head.status.is_success() {
         record.may_give()
@@ -306,4 +303,33 @@ pub(crate) fn relay(
     *relayed.status_mut() = head.status;
     *relayed.headers_mut() = head.headers;
     relayed
+}
+
+/// Says in an answer's head which key served it, and why.
+pub(crate) fn label(
+    headers: &mut HeaderMap,
+    record: &Record,
+    label: &str,
+    affinity: Affinity,
+    plan: &Plan,
+) {
+    if !plan.answer_headers {
+        return;
+    }
+    // A validated label is a valid header value.
+    if let Ok(label) = HeaderValue::from_str(label) {
+        headers.insert(LB_KEY, label);
+    }
+    headers.insert(LB_AFFINITY, HeaderValue::from_static(affinity.as_str()));
+    headers.insert(LB_ATTEMPTS, HeaderValue::from(record.attempts()));
+    // Labels are visible ASCII, and so are all other words.
+    if let Some(why) = record.reason()
+        && let Ok(why) = HeaderValue::from_str(why)
+    {
+        headers.insert(LB_WHY, why);
+    }
+    let waited = record.waited().as_millis();
+    if let Some(waited) = u64::try_from(waited).ok().filter(|waited| *waited > 0) {
+        headers.insert(LB_WAITED, HeaderValue::from(waited));
+    }
 }

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use crate::attempt;
 use crate::body::{Frames, RequestBody};
 use crate::error::{EngineError, SendError};
-use crate::upstream::{Connector, Destination, Lease, Upstreams, tls};
+use crate::upstream::{Connector, Destination, Lease, Trust, Upstreams};
 
 /// Who asks.
 const AGENT: &str = concat!("api-key-lb/", env!("CARGO_PKG_VERSION"));
@@ -67,7 +67,7 @@ impl Prober {
     pub fn new(plan: &Plan, extra_ca: Option<&Path>) -> Result<Self, EngineError> {
         Ok(Self {
             connector: Connector {
-                tls: tls::client_config_of(plan, extra_ca)?,
+                trust: Trust::of(plan, extra_ca)?,
                 own: Arc::new([]),
             },
             connect_timeout: plan.timing.connect_timeout,

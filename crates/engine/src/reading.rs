@@ -52,6 +52,11 @@ impl<'p> Reading<'p> {
         })
     }
 
+    /// What has to be read of it.
+    pub(crate) const fn need(&self) -> Need {
+        self.need
+    }
+
     /// Reads its body.
     pub(crate) fn reader(&self) -> RequestReader<'p> {
         RequestReader::new(self.plan.recognition.ladder.paths(), self.need)

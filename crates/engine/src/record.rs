@@ -7,7 +7,7 @@ use std::time::Instant;
 use api_key_lb_core::conversation::{AnswerId, Identity};
 use api_key_lb_core::fact::{Affinity, Attempt, Ending, Fact, Part, Usage};
 use api_key_lb_core::object::{Reference, References};
-use api_key_lb_core::plan::Pool;
+use api_key_lb_core::plan::{Key, Pool};
 use api_key_lb_core::policy;
 use api_key_lb_core::policy::{Asked, Bound, Choice, Reason, Session, Tries};
 use api_key_lb_core::wire::body::BodyFacts;
@@ -222,6 +222,29 @@ impl Record {
         again
     }
 
+    /// An attempt begins with the key that an open connection dictates.
+    pub(crate) fn begin(&mut self, asked: &Asked<'_>, key: &Key, now: Moment) {
+        let mut policy = self.state.policy();
+        let affinity = policy.affinity(asked, key, now);
+        self.active = Some(policy.began(asked, key, affinity, now));
+        drop(policy);
+        self.fact.affinity = affinity;
+        self.fact.attempts.push(Attempt {
+            key: key.id,
+            status: None,
+        });
+    }
+
+    /// The running attempt goes on as others.
+    pub(crate) fn hand_over(&mut self) {
+        self.release(None);
+    }
+
+    /// Whether an attempt runs.
+    pub(crate) const fn is_running(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Why it was this key, where there is something to say.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.fact.reason.as_deref()
@@ -263,6 +286,15 @@ impl Record {
     /// The tokens the answer stated.
     pub(crate) fn used(&mut self, usage: Usage) {
         self.fact.usage = Some(usage);
+    }
+
+    /// Further tokens were stated.
+    pub(crate) fn used_also(&mut self, more: Usage) {
+        let usage = self.fact.usage.get_or_insert_default();
+        usage.prompt += more.prompt;
+        usage.cached += more.cached;
+        usage.written += more.written;
+        usage.output += more.output;
     }
 
     /// The running attempt is over; its key's slot is free.

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::facts::FactQueue;
+use crate::websocket::Websockets;
 
 /// Shared between the workers and whoever looks on.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct State {
     facts: FactQueue,
     /// Wakes the requests that wait for an account.
     changed: Notify,
+    websockets: Websockets,
     started: Moment,
 }
 
@@ -30,8 +32,19 @@ impl State {
             plan: ArcSwap::from_pointee(plan),
             facts: FactQueue::default(),
             changed: Notify::new(),
+            websockets: Websockets::default(),
             started: wall_clock(),
         })
+    }
+
+    /// Puts another plan in force. Requests that have begun keep theirs.
+    pub fn reload(&self, plan: Plan) {
+        let plan = Arc::new(plan);
+        let mut policy = self.policy();
+        policy.reconfigure(&self.plan(), &plan, self.now());
+        self.plan.store(plan);
+        drop(policy);
+        self.changed.notify_waiters();
     }
 
     /// The plan in force.
@@ -79,6 +92,11 @@ impl State {
     /// Told whenever an attempt was judged or has ended while requests wait for an account.
     pub(crate) const fn changed(&self) -> &Notify {
         &self.changed
+    }
+
+    /// Those that are open, and where there are none.
+    pub(crate) const fn websockets(&self) -> &Websockets {
+        &self.websockets
     }
 
     /// The policy. Hold the guard for one computation, never across a wait.

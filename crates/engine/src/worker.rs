@@ -1,12 +1,18 @@
 //! One worker: a thread with a single-threaded runtime, accepting and serving until told to stop.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use api_key_lb_core::Plan;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,9 +22,11 @@ use tokio::sync::{Notify, watch};
 
 use crate::error::EngineError;
 use crate::exchange;
+use crate::replies::Answer;
 use crate::state::State;
-use crate::upstream::{Connector, Upstreams, tls};
-use crate::{ControlPaths, Setup};
+use crate::upstream::{Connector, Trust, Upstreams};
+use crate::websocket::Accepted;
+use crate::{ControlPaths, End, Setup};
 
 /// Pause after a failed accept (out of descriptors): trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -36,11 +44,13 @@ pub(crate) struct Shared {
     pub(crate) state: Arc<State>,
     pub(crate) control: ControlPaths,
     connector: Connector,
+    /// How many workers accept.
+    accepting: watch::Sender<usize>,
 }
 
 impl Shared {
     pub(crate) fn new(state: Arc<State>, setup: &Setup) -> Result<Self, EngineError> {
-        let tls = tls::client_config_of(&state.plan(), setup.extra_ca.as_deref())?;
+        let trust = Trust::of(&state.plan(), setup.extra_ca.as_deref())?;
         let own: Vec<SocketAddr> = setup
             .listeners
             .iter()
@@ -50,11 +60,28 @@ impl Shared {
         Ok(Self {
             control: Arc::clone(&setup.control),
             connector: Connector {
-                tls,
+                trust,
                 own: own.into(),
             },
+            accepting: watch::Sender::new(0),
             state,
         })
+    }
+
+    /// How many workers accept.
+    pub(crate) fn accepting(&self) -> watch::Receiver<usize> {
+        self.accepting.subscribe()
+    }
+
+    /// Whom to trust from now on when connecting to the targets of `plan`.
+    pub(crate) fn trust(&self, plan: &Plan, extra_ca: Option<&Path>) -> Result<(), EngineError> {
+        self.connector.trust.renew(plan, extra_ca)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
@@ -63,7 +90,7 @@ pub(crate) fn spawn(
     number: usize,
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
-    stop: watch::Receiver<Option<Duration>>,
+    stop: watch::Receiver<Option<End>>,
 ) -> Result<JoinHandle<bool>, EngineError> {
     let runtime = move || {
         Builder::new_current_thread()
@@ -122,9 +149,11 @@ impl Drop for Counted {
 async fn run(
     shared: Arc<Shared>,
     listeners: Vec<TcpListener>,
-    mut stop: watch::Receiver<Option<Duration>>,
+    mut stop: watch::Receiver<Option<End>>,
 ) -> bool {
     let upstreams = Upstreams::new(shared.connector.clone());
+    let accepting = shared.accepting.clone();
+    accepting.send_modify(|workers| *workers += 1);
     let open = Rc::new(Open::default());
     let mut tasks = Vec::new();
     for listener in listeners {
@@ -146,14 +175,14 @@ async fn run(
         }
     }));
     // The sender lives as long as the engine; if it is gone, so is the engine.
-    let grace = match stop.wait_for(Option::is_some).await {
-        Ok(grace) => grace.unwrap_or_default(),
-        Err(_) => Duration::ZERO,
-    };
+    if stop.wait_for(Option::is_some).await.is_err() {
+        return false;
+    }
     for task in tasks {
         task.abort();
         let _ = task.await;
     }
+    accepting.send_modify(|workers| *workers -= 1);
     let all_closed = async {
         loop {
             let none = open.none.notified();
@@ -163,7 +192,16 @@ async fn run(
             none.await;
         }
     };
-    tokio::time::timeout(grace, all_closed).await.is_ok()
+    let mut all_closed = std::pin::pin!(all_closed);
+    loop {
+        let end = *stop.borrow_and_update();
+        tokio::select! {
+            () = all_closed.as_mut() => return true,
+            () = tokio::time::sleep_until(end.unwrap_or_default().cut) => return false,
+            // It may be told to hurry.
+            Ok(()) = stop.changed() => {}
+        }
+    }
 }
 
 async fn accept(
@@ -171,7 +209,7 @@ async fn accept(
     shared: Arc<Shared>,
     upstreams: Rc<Upstreams>,
     open: Rc<Open>,
-    stop: watch::Receiver<Option<Duration>>,
+    stop: watch::Receiver<Option<End>>,
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
@@ -197,7 +235,7 @@ async fn serve(
     peer: SocketAddr,
     shared: Arc<Shared>,
     upstreams: Rc<Upstreams>,
-    mut stop: watch::Receiver<Option<Duration>>,
+    mut stop: watch::Receiver<Option<End>>,
 ) {
     // A latency setting; a socket that refuses it still works.
     let _ = stream.set_nodelay(true);
@@ -213,13 +251,64 @@ async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(REMOTE_HEAD_TIMEOUT);
     }
-    let service = service_fn(|request| exchange::serve(&shared, &upstreams, request));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let stopping = stop.clone();
+    let accepted = Accepted::default();
+    let service = service_fn(|request| answer(&shared, &upstreams, &accepted, &stopping, request));
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // An error here means that one side is gone; the record of the exchange says so.
-        _ = connection.as_mut() => return,
-        _ = stop.wait_for(Option::is_some) => connection.as_mut().graceful_shutdown(),
+        _ = connection.as_mut() => {}
+        () = closing(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.as_mut().await;
+        }
     }
-    let _ = connection.await;
+    if let Some(tunnel) = accepted.take() {
+        tunnel.run(closing(&mut stop)).await;
+    }
+}
+
+/// Waits until idle connections are closed.
+async fn closing(stop: &mut watch::Receiver<Option<End>>) {
+    loop {
+        let end = *stop.borrow_and_update();
+        let closing = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end.close_idle).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = closing => return,
+            changed = stop.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Serves one request. Once another process accepts, its answer says that the connection ends with
+/// it: closing an idle one instead might hit the next request on its way.
+async fn answer(
+    shared: &Shared,
+    upstreams: &Rc<Upstreams>,
+    accepted: &Accepted,
+    stop: &watch::Receiver<Option<End>>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let mut answer = exchange::serve(shared, upstreams, accepted, request).await;
+    if let Ok(answer) = &mut answer
+        // Nobody marks this receiver as having seen anything.
+        && stop.has_changed().unwrap_or(true)
+        && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
+        let headers = answer.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }

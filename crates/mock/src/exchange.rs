@@ -17,6 +17,7 @@ use crate::fault::{Close, FaultKind};
 use crate::head::Head;
 use crate::objects;
 use crate::state::{State, Ticket, now_seconds};
+use crate::websocket::{self, Speech};
 
 /// What becomes of the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +179,14 @@ async fn answered<T: Transport>(
     }
     let mut pause = Duration::ZERO;
     let mut begun: Option<(Call, dialect::Usage)> = None;
+    if fault.is_none()
+        && ticket.has_account()
+        && let Some(speech) = Speech::of(head)
+    {
+        ticket.status(101);
+        ticket.finish();
+        return websocket::serve(state, connection, head, speech).await;
+    }
     let answer = if let Some(FaultKind::Status {
         status,
         headers,
@@ -248,7 +257,7 @@ async fn answered<T: Transport>(
 }
 
 /// Parses, admits and answers a model call; an error is an answer too.
-fn call(
+pub(crate) fn call(
     state: &State,
     head: &Head,
     route: Route,
@@ -302,7 +311,7 @@ fn call(
 }
 
 /// The answer of a status fault.
-fn scripted(
+pub(crate) fn scripted(
     dialect: Dialect,
     status: u16,
     headers: &[(String, String)],

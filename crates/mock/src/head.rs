@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::websocket::KEY_PROTOCOL;
+
 /// Most header lines a request may have.
 const MAX_HEADERS: usize = 256;
 
@@ -136,6 +138,19 @@ impl Head {
                 source,
                 key: key.to_owned(),
             });
+        }
+        for (name, value) in &self.headers {
+            if !name.eq_ignore_ascii_case("sec-websocket-protocol") {
+                continue;
+            }
+            for offer in value.split(',') {
+                if let Some(key) = offer.trim().strip_prefix(KEY_PROTOCOL) {
+                    found.push(Credential {
+                        source: "sec-websocket-protocol".to_owned(),
+                        key: key.to_owned(),
+                    });
+                }
+            }
         }
         for pair in self.query().split('&') {
             if let Some(key) = pair.strip_prefix("key=") {

@@ -32,6 +32,7 @@
 //! | `GET …/models`, `…/models/{id}` | OpenAI, or Anthropic with `anthropic-version`/`x-api-key` |
 //! | any method `…/echo` (`?status=NNN`) | what arrived, as JSON; no key needed |
 //! | `…/files`, `…/batches`, `…/responses/{id}` and other collections, if the mock keeps objects | per account |
+//! | `GET …/responses`, `…/realtime`, `…BidiGenerateContent` with `Upgrade: websocket` | a WebSocket; each response asked for is a request of its own |
 //! | anything else | 404 in the dialect |
 //!
 //! The text of an answer depends only on the request. If the request offers tools and does not end
@@ -76,8 +77,10 @@ mod limits;
 mod mock;
 mod objects;
 mod prompt;
+mod sha1;
 mod state;
 mod tls;
+mod websocket;
 
 pub use builder::Builder;
 pub use canned::Canned;

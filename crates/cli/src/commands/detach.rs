@@ -182,27 +182,11 @@ fn ready(child: &Child, dir: &Path, config: &Config) -> Option<Instance> {
 }
 
 fn noted_by(pid: u32, dir: &Path, port: u16) -> Option<Instance> {
-    let ports: Vec<u16> = match port {
-        0 => noted_ports(dir),
-        port => vec![port],
+    let noted = match port {
+        0 => Instance::all(dir),
+        port => Vec::from_iter(Instance::read(dir, port).ok().flatten()),
     };
-    ports
-        .into_iter()
-        // A damaged file of another instance is not what one waits for.
-        .filter_map(|port| Instance::read(dir, port).ok().flatten())
-        .find(|noted| noted.pid == pid)
-}
-
-fn noted_ports(dir: &Path) -> Vec<u16> {
-    fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            name.to_str()?.strip_suffix(".json")?.parse().ok()
-        })
-        .collect()
+    noted.into_iter().find(|noted| noted.pid == pid)
 }
 
 /// The last lines of a log.

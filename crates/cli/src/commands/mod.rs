@@ -4,6 +4,9 @@ mod check;
 mod completions;
 mod demo;
 mod detach;
+mod orders;
+mod reload;
+mod restart;
 mod setup;
 mod simulate;
 mod start;
@@ -30,6 +33,8 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Setup(args)) => setup::run(&args, printer),
         Some(Command::Start(args)) => start::run(&args, printer),
         Some(Command::Stop(args)) => stop::run(&args, printer),
+        Some(Command::Reload(args)) => reload::run(&args, printer),
+        Some(Command::Restart(args)) => restart::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),

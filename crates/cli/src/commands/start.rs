@@ -1,42 +1,108 @@
 //! `api-key-lb start`: runs the proxy, in the foreground or (`--detach`) in the background.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::runtime_file;
 use api_key_lb_control::{Config, Environment, Flags};
+use api_key_lb_core::Secret;
 
 use crate::args::{LogChoice, StartArgs};
+use crate::duties::Duties;
 use crate::exit::Exit;
+use crate::handover::{Predecessor, Recipe, Word};
 use crate::instance::{self, Resident};
 use crate::listen::{self, ListenError};
 use crate::log::Log;
 use crate::memory::StoreSetup;
+use crate::notify::Notifier;
 use crate::printer::{self, Printer};
+use crate::reload::Reloader;
 use crate::render::{self, count, path_of};
-use crate::server::{Announce, Ending, Host, Server, ServerSetup};
+use crate::server::{Announce, Host, Server, ServerSetup};
+use crate::supervisor;
 
 use super::detach;
 use super::status::STOP_PREDECESSOR;
 
+/// How often one looks whether a proxy that is in the way has ended.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// Runs the command.
 pub(super) fn run(args: &StartArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let mut predecessor = None;
+    if args.successor {
+        let received = Predecessor::receive();
+        predecessor = Some(received.context("`--successor` is for `api-key-lb restart` only")?);
+    }
+    let exit = start(args, &mut predecessor, printer);
+    if let (Err(error), Some(predecessor)) = (&exit, &mut predecessor) {
+        predecessor.tell(&Word::Failed(format!("{error:#}")));
+    }
+    exit
+}
+
+/// Says why it does not start, to the process that waits for it as well.
+fn refuse(
+    why: impl ToString,
+    predecessor: &mut Option<Predecessor>,
+    printer: &Printer,
+) -> anyhow::Result<Exit> {
+    let why = why.to_string();
+    printer.error(&why);
+    if let Some(predecessor) = predecessor {
+        predecessor.tell(&Word::Failed(why));
+    }
+    Ok(Exit::Failure)
+}
+
+fn start(
+    args: &StartArgs,
+    predecessor: &mut Option<Predecessor>,
+    printer: &Printer,
+) -> anyhow::Result<Exit> {
     if args.detached.is_some() {
         detach::leave_session();
     }
     let env = Environment::of_process();
-    let config = match Config::load(&flags(args), &env) {
+    let mut config = match Config::load(&flags(args), &env) {
         Ok(config) => config,
-        Err(error) => {
-            printer.error(error);
-            return Ok(Exit::Failure);
-        }
+        Err(error) => return refuse(error, predecessor, printer),
     };
+    let handed = match &mut *predecessor {
+        Some(predecessor) => Some(listen::take_over(
+            std::mem::take(&mut predecessor.sockets),
+            &config.listen.hosts,
+            config.listen.port,
+            config.listen.explicit_hosts,
+        )),
+        None if args.detach => None,
+        None => match listen::activated() {
+            Ok(Some(sockets)) => Some(adopt(&mut config, sockets, printer)),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        },
+    };
+    match handed {
+        Some(Ok(listeners)) => {
+            super::print_notes(&config, printer);
+            return serve(args, config, listeners, env, predecessor, printer);
+        }
+        Some(Err(error)) => return refuse(error, predecessor, printer),
+        None => {}
+    }
     // Asking first, because some systems let two programs bind the port of one address.
     let port = config.listen.port;
     if port != 0 {
         let address = instance::address(&config.listen.hosts, port);
-        match instance::ask(address, config.plan.guard.client_tokens.first()) {
+        let token = config.plan.guard.client_tokens.first();
+        let mut resident = instance::ask(address, token);
+        if let (Resident::Ours(_), Some(supervisor)) = (&resident, supervisor::of_process(&env)) {
+            let supervisor = supervisor::name(&supervisor);
+            resident = outwait(resident, address, token, (&supervisor, &env), printer);
+        }
+        match resident {
             Resident::Nobody => {}
             resident => return occupied(&resident, address, printer),
         }
@@ -46,16 +112,68 @@ pub(super) fn run(args: &StartArgs, printer: &Printer) -> anyhow::Result<Exit> {
         return detach::run(args, &config, &env, printer);
     }
     match listen::bind(&config.listen.hosts, port, config.listen.explicit_hosts) {
-        Ok(listeners) => serve(args, config, listeners, &env, printer),
+        Ok(listeners) => serve(args, config, listeners, env, predecessor, printer),
         Err(ListenError::Taken(address)) => {
             let token = config.plan.guard.client_tokens.first();
             occupied(&instance::ask(address, token), address, printer)
         }
-        Err(error) => {
-            printer.error(error);
-            Ok(Exit::Failure)
-        }
+        Err(error) => refuse(error, predecessor, printer),
     }
+}
+
+/// Waits until the proxy in the way has ended: a supervisor would only start us again and again.
+fn outwait(
+    mut resident: Resident,
+    address: SocketAddr,
+    token: Option<&Secret>,
+    (supervisor, env): (&str, &Environment),
+    printer: &Printer,
+) -> Resident {
+    let notifier = Notifier::of(env);
+    let port = address.port();
+    printer.warn(format!(
+        "an api-key-lb that {supervisor} did not start runs on port {port} already; waiting until it \
+         ends (`api-key-lb stop --port {port}`), because {supervisor} would only start this one again"
+    ));
+    while matches!(resident, Resident::Ours(_)) {
+        notifier.waiting("Waiting for the port", LOOK_AGAIN * 5);
+        std::thread::sleep(LOOK_AGAIN);
+        resident = instance::ask(address, token);
+    }
+    resident
+}
+
+/// Makes a configuration fit for sockets that systemd has opened: they say where it listens.
+fn adopt(
+    config: &mut Config,
+    sockets: Vec<TcpListener>,
+    printer: &Printer,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let addresses: Vec<SocketAddr> = sockets
+        .iter()
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()
+        .map_err(ListenError::Handed)?;
+    let guard = &mut config.plan.guard;
+    let reachable = addresses
+        .iter()
+        .find(|address| !address.ip().to_canonical().is_loopback());
+    if let Some(address) = reachable {
+        if guard.client_tokens.is_empty() {
+            return Err(ListenError::Unguarded(*address));
+        }
+        guard.beyond_loopback = true;
+    }
+    let port = config.listen.port;
+    if let Some(other) = addresses.iter().find(|address| address.port() != port) {
+        printer.warn(format!(
+            "listening on {other}, the socket that systemd has opened, although `port` is {port}; make \
+             `ListenStream` of the socket unit and `port` the same, or tell the other commands \
+             `--port {}`",
+            other.port()
+        ));
+    }
+    Ok(sockets)
 }
 
 fn flags(args: &StartArgs) -> Flags {
@@ -109,15 +227,23 @@ fn serve(
     args: &StartArgs,
     config: Config,
     listeners: Vec<TcpListener>,
-    env: &Environment,
+    env: Environment,
+    predecessor: &mut Option<Predecessor>,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
     // Before anybody knows of us, so that no signal finds us unprepared.
     let host = Host::prepare().context("cannot wait for signals")?;
     let described = describe(&config);
-    let level = config.log;
     let reached = config.listen.hosts.clone();
-    let dir = runtime_file::state_dir(env);
+    let dir = runtime_file::state_dir(&env);
+    let notifier = Notifier::of(&env);
+    let supervisor = match &predecessor {
+        Some(predecessor) => predecessor.letter.supervisor.clone(),
+        None => supervisor::of_process(&env),
+    };
+    // Whoever watches this process, and cannot be told of another one, must see it stay.
+    let is_followed = args.detached.is_some() || (supervisor.is_some() && notifier.is_heard());
+    let mut reloader = Reloader::new(&config, flags(args), env);
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
         plan: config.plan,
@@ -125,10 +251,26 @@ fn serve(
         workers: config.workers,
         ca_file: config.ca_file,
         accounts: config.accounts,
+        level: config.log,
         log: args.detached.clone(),
-        announce: Announce::In(dir),
+        supervisor,
+        predecessor: predecessor
+            .as_ref()
+            .map(|predecessor| predecessor.letter.instance.clone()),
+        // A successor has to serve first: until then, the one before is who can be found.
+        announce: match predecessor {
+            Some(_) => Announce::Later,
+            None => Announce::In(dir.clone()),
+        },
     };
     let mut server = Server::start(setup, printer)?;
+    if let Some(predecessor) = predecessor {
+        predecessor.tell(&Word::Ready);
+        predecessor.wait();
+        server.announce(dir, printer);
+    }
+    reloader.listens_on(server.address().port());
+    notifier.ready("Serving");
     let places: Vec<String> = server
         .addresses()
         .iter()
@@ -144,20 +286,23 @@ fn serve(
     ));
     let store = server.take_store();
     let tally = store.as_ref().map(|store| store.tally().clone());
-    let log = Log::start(server.state().clone(), level, tally, *printer)
-        .context("cannot start the log")?;
-    let at_end = || {
-        // In this order: the log counts what the store writes.
-        log.finish();
-        if let Some(store) = store {
-            store.finish();
-        }
+    let log = Log::start(
+        server.state().clone(),
+        server.live().clone(),
+        tally,
+        *printer,
+    )
+    .context("cannot start the log")?;
+    let duties = Duties {
+        reloader: Some(reloader),
+        recipe: Recipe::of_process(!is_followed).ok(),
+        notifier,
+        predecessor: predecessor.take(),
+        log: Some(log),
+        store,
     };
-    let ending = host.serve(server, at_end, printer)?;
-    Ok(match ending {
-        Ending::Stopped => Exit::Success,
-        Ending::Interrupted(signal) => Exit::Signal(signal),
-    })
+    let ending = host.serve(server, duties, printer)?;
+    Ok(ending.into())
 }
 
 /// Keys, targets and where that was configured.

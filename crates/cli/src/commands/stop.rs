@@ -16,6 +16,7 @@ use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::instance::{self, Resident};
 use crate::printer::{self, Printer};
+use crate::supervisor::{self, Request};
 
 use super::status::{STOP_PREDECESSOR, absence};
 
@@ -100,14 +101,26 @@ fn stop(
     grace: Duration,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
-    let answer = instance::command(address, client_token, noted, STOP_PATH, b"", PATIENCE)
-        .context("cannot ask the proxy to stop")?;
-    if answer.status != 202 {
-        printer.error(format!(
-            "the proxy refused to stop (status {}); end its process with `kill {}`",
-            answer.status, noted.pid
-        ));
-        return Ok(Exit::Failure);
+    if let Some(supervisor) = &noted.supervisor {
+        let (command, asked) = supervisor::ask(supervisor, Request::Stop);
+        if let Err(why) = asked {
+            printer.error(format!(
+                "not stopped: {} would start it again, so it has to stop it, but {why}",
+                supervisor::name(supervisor)
+            ));
+            return Ok(Exit::Failure);
+        }
+        printer.note(format!("through `{command}`"));
+    } else {
+        let answer = instance::command(address, client_token, noted, STOP_PATH, b"", PATIENCE)
+            .context("cannot ask the proxy to stop")?;
+        if answer.status != 202 {
+            printer.error(format!(
+                "the proxy refused to stop (status {}); end its process with `kill {}`",
+                answer.status, noted.pid
+            ));
+            return Ok(Exit::Failure);
+        }
     }
     let deadline = Instant::now() + grace + END_SLACK;
     while !has_ended(noted, dir) {

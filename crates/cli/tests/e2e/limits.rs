@@ -92,21 +92,6 @@ fn connect_and_trace_are_refused() {
 }
 
 #[test]
-fn a_websocket_handshake_is_426() {
-    let (mock, proxy) = pair(1);
-    let headers = [
-        ("Connection", "Upgrade"),
-        ("Upgrade", "websocket"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ];
-    proxy
-        .ask("GET", "/v1/responses", &headers, b"")
-        .is_own(426, "websocket");
-    assert_eq!(mock.counters().total.requests, 0);
-}
-
-#[test]
 fn an_expectation_we_do_not_know_is_417() {
     let (_mock, proxy) = pair(1);
     proxy

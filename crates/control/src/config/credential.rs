@@ -95,6 +95,7 @@ fn fetch(
             }),
         Source::File(path) => {
             let path = env.path(path, base(&given.place, env));
+            findings.files.push(path.clone());
             let text = read(&path)?;
             if let Some(warning) = permission::warning(&path, "a key") {
                 findings.warn(&given.place, warning);

@@ -6,6 +6,8 @@ const MOST_MS: u64 = 30 * 24 * 3_600_000;
 const MOST_WORKERS: u64 = 256;
 /// The most sessions remembered: about 1 GB of table.
 const MOST_SESSIONS: u64 = 10_000_000;
+/// The most WebSockets at once: two sockets each are more than any process may have.
+const MOST_WEBSOCKETS: u64 = 100_000;
 /// The most bytes of a body: 64 GB.
 const MOST_BYTES: u64 = 64 << 30;
 
@@ -113,11 +115,17 @@ pub(crate) const FIELDS: &[Field] = &[
     field("ca_file", Kind::Text, "\"company-ca.pem\"").variable("AKLB_CA_FILE"),
     field("first_byte_timeout_ms", Kind::Whole(1, MOST_MS), "600000"),
     field("idle_timeout_ms", Kind::Whole(1, MOST_MS), "300000"),
+    field(
+        "websocket_idle_timeout_ms",
+        Kind::Whole(1, MOST_MS),
+        "3600000",
+    ),
     field("connect_timeout_ms", Kind::Whole(1, MOST_MS), "5000"),
     field("drain_timeout_ms", Kind::Whole(0, MOST_MS), "10000"),
     field("replay_bytes", Kind::Whole(0, MOST_BYTES), "33554432"),
     field("body_bytes", Kind::Whole(1, MOST_BYTES), "1073741824"),
     field("max_sessions", Kind::Whole(1, MOST_SESSIONS), "100000"),
+    field("max_websockets", Kind::Whole(0, MOST_WEBSOCKETS), "1000"),
     field("answer_headers", Kind::Switch, "true"),
     field("include_usage", Kind::Switch, "true").variable("AKLB_INCLUDE_USAGE"),
     field("log", Kind::Text, "\"requests\"")

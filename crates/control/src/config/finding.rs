@@ -1,7 +1,7 @@
 //! Where a value came from, and what is wrong or noteworthy about it, in words for a person.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where a value was given.
@@ -67,6 +67,8 @@ impl fmt::Display for Problem {
 pub struct ConfigError {
     /// At least one.
     pub problems: Vec<Problem>,
+    /// The files that were read, or looked for.
+    pub files: Vec<PathBuf>,
 }
 
 impl fmt::Display for ConfigError {
@@ -106,6 +108,8 @@ pub struct Note {
 pub(crate) struct Findings {
     pub(crate) problems: Vec<Problem>,
     pub(crate) notes: Vec<Note>,
+    /// The files that were read, or looked for.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl Findings {
@@ -123,7 +127,10 @@ impl Findings {
             Some(Place::File { line, column, .. }) => (line, column),
             _ => (0, 0),
         });
-        ConfigError { problems }
+        ConfigError {
+            problems,
+            files: self.files,
+        }
     }
 
     pub(crate) fn problem_nowhere(&mut self, text: impl Into<String>) {
@@ -154,10 +161,12 @@ mod tests {
         };
         let one = ConfigError {
             problems: vec![problem("a")],
+            files: Vec::new(),
         };
         assert_eq!(one.to_string(), "--port: a");
         let two = ConfigError {
             problems: vec![problem("a"), problem("b\nc")],
+            files: Vec::new(),
         };
         assert_eq!(
             two.to_string(),

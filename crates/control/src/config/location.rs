@@ -51,6 +51,11 @@ impl Location {
     }
 }
 
+/// The file that a person named, whether it exists or not.
+pub(crate) fn named_file(flags: &Flags, env: &Environment) -> Option<PathBuf> {
+    Location::named(flags, env).map(|location| location.path)
+}
+
 /// The file in the home directory, whether it exists or not.
 pub(crate) fn home_file(env: &Environment) -> Option<PathBuf> {
     env.home.as_ref().map(|home| home.join(HOME_FILE))

@@ -1,5 +1,6 @@
 //! Flags, environment and file become one validated configuration, or every reason why not.
 
+mod change;
 mod credential;
 mod document;
 mod environment;
@@ -13,6 +14,7 @@ mod pool;
 mod recognition;
 mod settings;
 mod sheet;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -26,14 +28,17 @@ use std::sync::Arc;
 
 use api_key_lb_core::{AccountId, Plan, Pool, Secret};
 
+pub use change::Changes;
 pub use environment::{Environment, Flags};
 pub use finding::{ConfigError, Note, NoteLevel, Place, Problem};
 pub use location::{Location, find_file};
+pub use watch::Watch;
 
 pub(crate) use credential::objection as key_objection;
 pub(crate) use document::{syntax, syntax_problem, without_mark};
 
 use finding::{Findings, Sourced};
+use location::named_file;
 use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
@@ -121,6 +126,8 @@ pub struct Config {
     pub accounts: BTreeMap<AccountId, String>,
     /// What to say once at the start.
     pub notes: Vec<Note>,
+    /// Every file that was read: a change of one of them is a change of the configuration.
+    pub files: Vec<PathBuf>,
 }
 
 /// How to reach the instance that this configuration describes.
@@ -145,6 +152,7 @@ impl Config {
         match config {
             Some(mut config) if findings.problems.is_empty() => {
                 config.notes = findings.notes;
+                config.files = findings.files;
                 Ok(config)
             }
             _ => Err(findings.into_error()),
@@ -192,9 +200,11 @@ impl Config {
             Ok(file) => file.map(|location| location.path),
             Err(problem) => {
                 findings.problems.push(problem);
+                findings.files.extend(named_file(flags, env));
                 return None;
             }
         };
+        findings.files.extend(file.clone());
         let mut sheet = match &file {
             Some(path) => read_file(path, findings)?,
             None => Sheet::default(),
@@ -248,6 +258,7 @@ impl Config {
             file,
             accounts: builder.accounts,
             notes: Vec::new(),
+            files: Vec::new(),
         })
     }
 }

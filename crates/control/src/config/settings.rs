@@ -43,6 +43,7 @@ pub(super) fn ca_file(
 ) -> Option<PathBuf> {
     let given = sheet.scalars.get("ca_file")?;
     let path = env.path(given.value.trim(), credential::base(&given.place, env));
+    findings.files.push(path.clone());
     if !path.is_file() {
         findings.problem(
             &given.place,
@@ -67,6 +68,8 @@ pub(super) fn timing(sheet: &Sheet, findings: &mut Findings) -> Timing {
         connect_timeout: span("connect_timeout_ms").unwrap_or(usual.connect_timeout),
         first_byte_timeout: span("first_byte_timeout_ms").unwrap_or(usual.first_byte_timeout),
         idle_timeout: span("idle_timeout_ms").unwrap_or(usual.idle_timeout),
+        websocket_idle_timeout: span("websocket_idle_timeout_ms")
+            .unwrap_or(usual.websocket_idle_timeout),
         drain_timeout: span("drain_timeout_ms").unwrap_or(usual.drain_timeout),
     }
 }
@@ -95,6 +98,9 @@ pub(super) fn limits(sheet: &Sheet, findings: &mut Findings) -> Limits {
         sessions: size("max_sessions")
             .and_then(|sessions| usize::try_from(sessions).ok())
             .unwrap_or(usual.sessions),
+        websockets: size("max_websockets")
+            .and_then(|most| usize::try_from(most).ok())
+            .unwrap_or(usual.websockets),
         ..usual
     }
 }

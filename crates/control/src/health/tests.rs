@@ -118,6 +118,11 @@ fn observed() -> (Plan, Health) {
             dropped_facts: 0,
             accounts: &[(work, "work".to_owned())].into(),
             store: None,
+            reloading: &Reloading {
+                error: Some(("c.json:3:7: no".into(), at(9_000))),
+                needs_restart: vec!["`port` stays 4577".into()],
+            },
+            supervisor: None,
         },
     );
     (plan, health)
@@ -208,6 +213,16 @@ fn an_id_that_is_split_is_named_with_its_rule_and_the_reason() {
         split_reason(SplitReason::InFlight(17), minutes(60)),
         "17 requests at once"
     );
+}
+
+#[test]
+fn a_configuration_that_is_not_in_force_says_why_and_since_when() {
+    let value = serde_json::to_value(&observed().1).unwrap();
+    assert_eq!(
+        value["config_error"],
+        json!({"text": "c.json:3:7: no", "since_ms": 2000})
+    );
+    assert_eq!(value["needs_restart"], json!(["`port` stays 4577"]));
 }
 
 #[test]

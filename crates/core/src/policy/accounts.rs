@@ -11,6 +11,7 @@ impl Policy {
         if !key.account_is_unknown() || self.account_of(key) == owner {
             return;
         }
+        self.lead_to(key.account, owner);
         self.owners.insert(key.account, owner);
         self.changes.owners.mark(&mut false, key.account);
         // What was known of it alone; a former owner's state is the former owner's.

@@ -26,6 +26,13 @@ impl Answers {
         Self { sessions, ttl }
     }
 
+    /// Other bounds from now on.
+    pub(super) fn resize(&mut self, most: usize, ttl: Duration) {
+        self.sessions
+            .resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
+        self.ttl = ttl;
+    }
+
     pub(super) fn session(&self, answer: AnswerId, pool: &str, now: Moment) -> Option<SessionId> {
         let (session, learned) = self.sessions.peek(&(answer, xxh3_64(pool.as_bytes())))?;
         (now.since(*learned) <= self.ttl).then_some(*session)

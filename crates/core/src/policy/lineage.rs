@@ -155,6 +155,14 @@ impl<'c> Chain<'c> {
     }
 }
 
+/// How many links so many sessions may have together.
+fn most_links(sessions: NonZeroUsize) -> usize {
+    sessions
+        .get()
+        .saturating_mul(LINKS_PER_SESSION)
+        .max(LINKS_AT_LEAST)
+}
+
 impl Lineage {
     /// At most `most` sessions, each forgotten when unused for `ttl`.
     pub(super) fn new(most: usize, ttl: Duration) -> Self {
@@ -166,12 +174,21 @@ impl Lineage {
             sessions: Vec::new(),
             free: Vec::new(),
             links: Hashed::default(),
-            most_links: most
-                .get()
-                .saturating_mul(LINKS_PER_SESSION)
-                .max(LINKS_AT_LEAST),
+            most_links: most_links(most),
             ttl,
         }
+    }
+
+    /// Other bounds from now on.
+    pub(super) fn resize(&mut self, most: usize, ttl: Duration) {
+        let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
+        // The table alone would not give back what its sessions hold.
+        while self.threads.len() > most.get() {
+            self.forget_oldest();
+        }
+        self.threads.resize(most);
+        self.most_links = most_links(most);
+        self.ttl = ttl;
     }
 
     /// The session that the chain continues, or a new one's id. Changes nothing: [`Self::record`]

@@ -19,6 +19,7 @@ mod owners;
 mod placement;
 mod reason;
 mod recognition;
+mod reconfigure;
 mod rendezvous;
 mod sessions;
 mod shared_id;
@@ -247,6 +248,18 @@ impl Policy {
             let account = self.accounts.entry(id).or_default();
             account.learned(model, left, now);
             self.changes.accounts.mark(&mut account.is_marked, id);
+        }
+    }
+
+    /// How `key`, which an open connection dictates, relates to the session of a request.
+    pub fn affinity(&self, asked: &Asked<'_>, key: &Key, now: Moment) -> Affinity {
+        let Some(session) = asked.session else {
+            return Affinity::None;
+        };
+        match self.sessions.peek(session.id, now) {
+            None => Affinity::New,
+            Some(home) if self.canonical(home.account) == self.account_of(key) => Affinity::Home,
+            Some(_) => Affinity::Borrowed,
         }
     }
 

@@ -73,6 +73,13 @@ impl Sessions {
         }
     }
 
+    /// Other bounds from now on.
+    pub(super) fn resize(&mut self, most: usize, ttl: Duration) {
+        self.homes
+            .resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
+        self.ttl = ttl;
+    }
+
     /// The session's home; using it keeps it.
     pub(super) fn home(&mut self, session: SessionId, now: Moment) -> Option<Home> {
         self.expire(now);

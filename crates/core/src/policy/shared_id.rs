@@ -62,6 +62,13 @@ impl SharedIds {
         Self { uses, ttl }
     }
 
+    /// Other bounds from now on.
+    pub(super) fn resize(&mut self, most: usize, ttl: Duration) {
+        self.uses
+            .resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
+        self.ttl = ttl;
+    }
+
     /// Whether the id is split already.
     pub(super) fn is_split(&self, id: SessionId, now: Moment) -> bool {
         self.why(id, now).is_some()

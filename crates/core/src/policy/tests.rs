@@ -18,7 +18,7 @@ pub(super) fn at(millis: u64) -> Moment {
 }
 
 /// A plan with one key per name; names like `a@acme` put keys into one account.
-fn plan(names: &[&str]) -> Plan {
+pub(super) fn plan(names: &[&str]) -> Plan {
     let target = Arc::new(Target::parse("https://h").unwrap());
     let keys = names.iter().map(|name| {
         let secret = Secret::new((*name).to_owned());

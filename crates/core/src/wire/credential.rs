@@ -5,6 +5,7 @@ use http::header::{
 };
 
 use super::dialect::Dialect;
+use super::websocket::{self, Offer};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
@@ -14,6 +15,8 @@ const OPENAI_ORGANIZATION: HeaderName = HeaderName::from_static("openai-organiza
 const OPENAI_PROJECT: HeaderName = HeaderName::from_static("openai-project");
 /// The query parameter that carries a key (Gemini).
 const QUERY_KEY: &str = "key";
+/// The one that carries a token of OAuth, or an ephemeral one (Gemini Live).
+const QUERY_TOKEN: &str = "access_token";
 
 /// How a credential travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,8 +132,13 @@ pub fn offered<'r>(
     let in_query = query
         .into_iter()
         .flat_map(|query| query.split('&'))
-        .filter_map(|pair| pair.strip_prefix("key=").map(str::as_bytes));
-    bearer.chain(plain).chain(in_query)
+        .filter_map(|pair| {
+            let value = pair.strip_prefix("key=");
+            value.or_else(|| pair.strip_prefix("access_token="))
+        })
+        .map(str::as_bytes);
+    let in_protocols = websocket::offered_tokens(headers);
+    bearer.chain(plain).chain(in_query).chain(in_protocols)
 }
 
 /// Deletes every credential the client brought from the headers and says which carriers it used.
@@ -155,23 +163,25 @@ pub fn strip(headers: &mut HeaderMap, query: Option<&str>) -> Brought {
     ] {
         headers.remove(name);
     }
-    if query.is_some_and(|query| query.split('&').any(is_key_pair)) {
+    Offer::take(headers);
+    let is_key = |pair| is_pair(pair, QUERY_KEY);
+    if query.is_some_and(|query| query.split('&').any(is_key)) {
         brought.add(CredentialKind::Query);
     }
     brought
 }
 
-/// The query to send upstream: the client's without its `key`, every other byte as it came, plus
+/// The query to send upstream: the client's without its `key` and `access_token`, every other byte as it came, plus
 /// ours if the credential travels there. `None` if nothing is left.
 pub fn upstream_query(query: Option<&str>, kind: CredentialKind, secret: &str) -> Option<String> {
-    let brings_key = query.is_some_and(|query| query.split('&').any(is_key_pair));
+    let brings_key = query.is_some_and(|query| query.split('&').any(is_credential));
     if !brings_key && kind != CredentialKind::Query {
         return query.map(str::to_owned);
     }
     let mut kept = query
         .into_iter()
         .flat_map(|query| query.split('&'))
-        .filter(|pair| !is_key_pair(pair))
+        .filter(|pair| !is_credential(pair))
         .collect::<Vec<_>>()
         .join("&");
     if kind == CredentialKind::Query {
@@ -185,8 +195,12 @@ pub fn upstream_query(query: Option<&str>, kind: CredentialKind, secret: &str) -
     (!kept.is_empty()).then_some(kept)
 }
 
-fn is_key_pair(pair: &str) -> bool {
-    pair.split_once('=').map_or(pair, |(name, _)| name) == QUERY_KEY
+fn is_credential(pair: &str) -> bool {
+    is_pair(pair, QUERY_KEY) || is_pair(pair, QUERY_TOKEN)
+}
+
+fn is_pair(pair: &str, name: &str) -> bool {
+    pair.split_once('=').map_or(pair, |(before, _)| before) == name
 }
 
 /// Appends `text` with everything but unreserved characters percent-encoded.

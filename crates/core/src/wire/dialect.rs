@@ -47,6 +47,9 @@ const GENERATING: &[(&str, Dialect)] = &[
     ("/api/embed", Dialect::OpenAi),
 ];
 
+/// In the path of Gemini's WebSocket.
+const GEMINI_LIVE: &str = "/google.ai.generativelanguage.";
+
 /// Ends of paths whose bodies look like conversations and are none.
 const NO_CONVERSATION: &[&str] = &[
     "/embeddings",
@@ -78,7 +81,9 @@ impl Endpoint {
         }
         let dialect = if anthropic {
             Dialect::Anthropic
-        } else if path.contains("/v1beta/") && !path.contains("/openai/") {
+        } else if (path.contains("/v1beta/") && !path.contains("/openai/"))
+            || path.contains(GEMINI_LIVE)
+        {
             Dialect::Gemini
         } else {
             Dialect::OpenAi

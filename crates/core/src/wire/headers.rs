@@ -82,7 +82,7 @@ pub fn size(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// Whether this is a WebSocket handshake.
+/// Whether a WebSocket is asked for, or accepted.
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     headers
         .get(UPGRADE)

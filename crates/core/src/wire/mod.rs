@@ -32,3 +32,4 @@ pub mod reset;
 mod sample;
 pub mod signals;
 pub mod usage;
+pub mod websocket;

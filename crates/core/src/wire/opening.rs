@@ -20,6 +20,8 @@ use super::media::Media;
 use super::signals::{self, Signals};
 use shape::{Nature, Shape};
 
+pub(super) use shape::is_preliminary;
+
 /// Most events that are waited for: handshakes have four.
 const MOST_EVENTS: usize = 16;
 /// Most bytes of a stream that are waited for, decoded. The responses API repeats instructions and

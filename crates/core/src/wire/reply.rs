@@ -78,8 +78,8 @@ pub enum Refusal {
     Method,
     /// An `Expect` other than `100-continue`.
     Expectation,
-    /// A WebSocket handshake; not tunnelled yet.
-    WebSocket,
+    /// A handshake for a WebSocket that there is none for; why.
+    WebSocket(&'static str),
     /// No pool for this path; the names there are.
     UnknownPool(Vec<String>),
     /// Every account is cooling; the soonest is back after this long, at this time.
@@ -114,7 +114,7 @@ impl Refusal {
             Self::BodyBroken => "body_broken",
             Self::Method => "method_not_allowed",
             Self::Expectation => "expectation",
-            Self::WebSocket => "websocket",
+            Self::WebSocket(_) => "websocket",
             Self::UnknownPool(_) => "unknown_pool",
             Self::AllCooling(..) => "all_cooling",
             Self::OwnerCooling(..) => "owner_cooling",
@@ -140,7 +140,7 @@ impl Refusal {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             // Codex falls back to plain HTTP at once on 426, and retries for 6 s on anything else.
-            Self::WebSocket => StatusCode::UPGRADE_REQUIRED,
+            Self::WebSocket(_) => StatusCode::UPGRADE_REQUIRED,
             Self::UnknownPool(_) => StatusCode::NOT_FOUND,
             Self::AllCooling(..) | Self::OwnerCooling(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::NoKey => StatusCode::SERVICE_UNAVAILABLE,
@@ -176,7 +176,7 @@ impl Refusal {
             Self::BodyBroken => "the request body broke off or is framed wrongly".into(),
             Self::Method => "CONNECT and TRACE are not forwarded".into(),
             Self::Expectation => "only `Expect: 100-continue` is understood".into(),
-            Self::WebSocket => "WebSocket is not available here; use plain HTTP".into(),
+            Self::WebSocket(why) => format!("{why}; use plain HTTP"),
             Self::UnknownPool(names) => format!(
                 "no pool for this path: the configuration has no top-level keys, and the path must begin with one of {}",
                 names

@@ -97,6 +97,28 @@ impl AnswerReader {
         }
     }
 
+    /// For one message of a WebSocket, whatever it is.
+    pub(super) fn of_message() -> Self {
+        let media = Media::Json;
+        Self {
+            decoder: Decoder::new(&HeaderMap::new(), DECODED_MOST),
+            reading: Reading {
+                media,
+                splitter: Splitter::default(),
+                documents: Documents {
+                    tokenizer: Tokenizer::new(),
+                    seen: All {
+                        usage: Seen::default(),
+                        is_answer_id: false,
+                        // What an answer over a WebSocket gives out stays with its connection.
+                        given: None,
+                        is_given: false,
+                    },
+                },
+            },
+        }
+    }
+
     /// Takes the next frame.
     pub fn feed(&mut self, frame: &[u8]) {
         let Some(decoder) = &mut self.decoder else {
@@ -400,11 +422,15 @@ impl Seen {
                 b"cache_write_tokens" => Named::Count(Count::Written),
                 b"cache_read_input_tokens" => Named::Count(Count::CacheRead),
                 b"cache_creation_input_tokens" => Named::Count(Count::CacheWritten),
-                b"completion_tokens" | b"output_tokens" | b"candidatesTokenCount" => {
-                    Named::Count(Count::Output)
-                }
+                b"completion_tokens"
+                | b"output_tokens"
+                | b"candidatesTokenCount"
+                | b"responseTokenCount" => Named::Count(Count::Output),
                 b"thoughtsTokenCount" => Named::Count(Count::Thoughts),
-                b"prompt_tokens_details" | b"input_tokens_details" | b"tokens" => Named::Details,
+                b"prompt_tokens_details"
+                | b"input_tokens_details"
+                | b"input_token_details"
+                | b"tokens" => Named::Details,
                 _ => Named::Other,
             },
             // What stands here is part of the prompt, whatever it is called.

@@ -9,13 +9,13 @@ use api_key_lb_core::plan::Via;
 use api_key_lb_core::target::Target;
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::tls::Trust;
 use super::{Destination, Wire};
 use crate::error::SendError;
 
@@ -30,8 +30,8 @@ const MOST_CONNECT_ANSWER: usize = 8 << 10;
 /// Makes connections for one worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    /// `None` until a plan has a TLS target and the trust store could be loaded.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// Whom it trusts.
+    pub(crate) trust: Trust,
     /// Where we listen ourselves.
     pub(crate) own: Arc<[SocketAddr]>,
 }
@@ -63,13 +63,13 @@ impl Connector {
             )
             .await?;
         }
-        let Some(tls) = &self.tls else {
+        let Some(tls) = self.trust.config() else {
             return Err(SendError::Connect("TLS is not available".into()));
         };
         let name = ServerName::try_from(target.host().to_owned()).map_err(|_| {
             SendError::Connect(format!("`{}` is no valid host name", target.host()))
         })?;
-        let handshake = TlsConnector::from(Arc::clone(tls)).connect(name, stream);
+        let handshake = TlsConnector::from(tls).connect(name, stream);
         let stream = within(limit, "the TLS handshake", handshake).await?;
         http(stream).await
     }
@@ -176,8 +176,5 @@ where
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| SendError::Connect(error.to_string()))?;
-    Ok(Wire {
-        sender,
-        driver: Box::pin(connection),
-    })
+    Ok(Wire::new(sender, connection.with_upgrades()))
 }

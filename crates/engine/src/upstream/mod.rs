@@ -2,7 +2,7 @@
 //! is only a header), last used first.
 
 mod connect;
-pub(crate) mod tls;
+mod tls;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -16,11 +16,13 @@ use api_key_lb_core::plan::Via;
 use api_key_lb_core::target::Target;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response};
 
 use crate::body::RequestBody;
 use crate::error::SendError;
 pub(crate) use connect::Connector;
+pub(crate) use tls::Trust;
 
 /// How long a connection is kept unused: below the idle limits of providers' front ends, so that
 /// they rarely close one just as it is used.
@@ -56,7 +58,9 @@ struct Idle {
 /// times the CPU of nginx for an answer whose events come all at once.
 pub(crate) struct Wire {
     pub(crate) sender: SendRequest<RequestBody>,
-    pub(crate) driver: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
+    driver: Pin<Box<dyn Future<Output = hyper::Result<()>>>>,
+    /// Whether the driver has come to its end.
+    ended: bool,
 }
 
 impl std::fmt::Debug for Wire {
@@ -66,13 +70,29 @@ impl std::fmt::Debug for Wire {
 }
 
 impl Wire {
+    pub(crate) fn new(
+        sender: SendRequest<RequestBody>,
+        driver: impl Future<Output = hyper::Result<()>> + 'static,
+    ) -> Self {
+        Self {
+            sender,
+            driver: Box::pin(driver),
+            ended: false,
+        }
+    }
+
+    /// Moves bytes; never asked again once it has ended.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.ended = self.ended || self.driver.as_mut().poll(cx).is_ready();
+    }
+
     /// Sends a request and drives the connection until the head of the answer is there.
     async fn exchange(
         &mut self,
         request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, hyper::Error> {
         let mut answer = pin!(self.sender.send_request(request));
-        let (mut ended, mut queued) = (false, false);
+        let mut queued = false;
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer);
@@ -83,7 +103,7 @@ impl Wire {
                 return Poll::Pending;
             }
             // Once it has ended, the answer is an error at the latest by the next poll.
-            ended = ended || self.driver.as_mut().poll(cx).is_ready();
+            self.ended = self.ended || self.driver.as_mut().poll(cx).is_ready();
             answer.as_mut().poll(cx)
         })
         .await
@@ -91,7 +111,11 @@ impl Wire {
 
     /// Whether it can take a request now: idle, and not closed by the other end meanwhile.
     async fn is_usable(&mut self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.driver.as_mut().poll(cx).is_pending())).await
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(!self.ended)
+        })
+        .await
             && self.sender.is_ready()
     }
 }
@@ -102,19 +126,28 @@ pub(crate) struct Lease {
     target: Arc<Target>,
     proxy: Option<(String, u16)>,
     wire: Wire,
-    ended: bool,
 }
 
 impl Lease {
     /// Moves bytes between the socket and the answer's body. Call it when the body is pending, and
     /// look at the body again after it.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        self.ended = self.ended || self.wire.driver.as_mut().poll(cx).is_ready();
+        self.wire.drive(cx);
+    }
+
+    /// Waits until an answer that accepts an upgrade has given the connection away.
+    pub(crate) async fn upgraded(mut self, upgrade: OnUpgrade) -> hyper::Result<Upgraded> {
+        let mut upgrade = pin!(upgrade);
+        poll_fn(|cx| {
+            self.drive(cx);
+            upgrade.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Returns the connection for another request.
     pub(crate) fn give_back(self) {
-        if self.ended || self.wire.sender.is_closed() {
+        if self.wire.ended || self.wire.sender.is_closed() {
             return;
         }
         let mut lanes = self.upstreams.lanes.borrow_mut();
@@ -208,7 +241,6 @@ impl Upstreams {
             target: Arc::clone(to.target),
             proxy,
             wire,
-            ended: false,
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use api_key_lb_core::Plan;
+use arc_swap::ArcSwapOption;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -11,6 +12,30 @@ use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
 
 use crate::error::EngineError;
+
+/// Whom connections to upstreams trust. Shared between workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Trust(Arc<ArcSwapOption<ClientConfig>>);
+
+impl Trust {
+    /// What the targets of `plan` need.
+    pub(crate) fn of(plan: &Plan, extra_ca: Option<&Path>) -> Result<Self, EngineError> {
+        let config = client_config_of(plan, extra_ca)?;
+        Ok(Self(Arc::new(ArcSwapOption::new(config))))
+    }
+
+    /// What new connections are made with; `None` until a plan has a TLS target and the trust store
+    /// could be loaded.
+    pub(crate) fn config(&self) -> Option<Arc<ClientConfig>> {
+        self.0.load_full()
+    }
+
+    /// Reads everything anew: the store of the system and the file may have changed.
+    pub(crate) fn renew(&self, plan: &Plan, extra_ca: Option<&Path>) -> Result<(), EngineError> {
+        self.0.store(client_config_of(plan, extra_ca)?);
+        Ok(())
+    }
+}
 
 /// The client configuration for the targets of `plan`; `None` if none of them needs one and the
 /// trust store cannot be loaded, since a machine without one can still serve plain targets.

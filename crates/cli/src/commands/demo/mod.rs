@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use api_key_lb_control::Environment;
-use api_key_lb_control::config::{DEFAULT_PORT, LogLevel};
+use api_key_lb_control::config::DEFAULT_PORT;
 use api_key_lb_control::runtime_file;
 
 use crate::args::DemoArgs;
+use crate::duties::Duties;
 use crate::exit::Exit;
 use crate::log::Log;
 use crate::printer::{self, Printer};
 use crate::render::{grouped, millis};
-use crate::server::{Ending, Host};
+use crate::server::Host;
 
 use script::{AGENTS, Conversation, MODEL, TURNS};
 use stage::Stage;
@@ -218,13 +219,14 @@ fn stay(mut stage: Stage, printer: &Printer) -> anyhow::Result<Exit> {
     let _told = stage.server.state().facts().wait(Duration::ZERO);
     let log = Log::start(
         stage.server.state().clone(),
-        LogLevel::Requests,
+        stage.server.live().clone(),
         None,
         *printer,
     )?;
-    let ending = host.serve(stage.server, || log.finish(), printer)?;
-    Ok(match ending {
-        Ending::Stopped => Exit::Success,
-        Ending::Interrupted(signal) => Exit::Signal(signal),
-    })
+    let duties = Duties {
+        log: Some(log),
+        ..Duties::default()
+    };
+    let ending = host.serve(stage.server, duties, printer)?;
+    Ok(ending.into())
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use api_key_lb_control::config::LogLevel;
 use api_key_lb_core::plan::{Guard, Key, Limits, Plan, Pool, Timing};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::{AccountId, KeyId, Secret};
@@ -64,7 +65,10 @@ impl Stage {
             accounts: BTreeMap::from(
                 KEYS.map(|(_, _, name)| (AccountId::named("", name), name.to_owned())),
             ),
+            level: LogLevel::Requests,
             log: None,
+            supervisor: None,
+            predecessor: None,
             announce: Announce::Later,
             store: None,
         };

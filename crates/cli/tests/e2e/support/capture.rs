@@ -62,6 +62,16 @@ pub fn captured(name: &str) -> Captured {
     }
 }
 
+/// The head and the messages of a WebSocket.
+pub fn captured_frames(name: &str) -> (Vec<(String, String)>, Vec<String>) {
+    let captured = captured(name);
+    let text = fs::read_to_string(captured.file).unwrap();
+    let stored: Stored = serde_json::from_str(&text).unwrap();
+    let frames = stored.frames.into_iter().flatten();
+    let frames = frames.map(|frame| frame.get().to_owned()).collect();
+    (captured.headers, frames)
+}
+
 impl Captured {
     pub fn send(&self, proxy: &Proxy) -> Reply {
         let headers: Vec<(&str, &str)> = self

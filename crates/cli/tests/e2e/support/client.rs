@@ -136,6 +136,11 @@ impl Client {
         self.try_raw(&out);
     }
 
+    /// The connection, and what was read of it and not used.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
+    }
+
     /// Leaves without a word.
     pub fn leave(self) {
         self.stream.shutdown(Shutdown::Both).unwrap();

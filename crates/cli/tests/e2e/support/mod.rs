@@ -5,13 +5,14 @@ mod client;
 mod program;
 mod proxy;
 mod upstream;
+pub mod websocket;
 
 use std::time::{Duration, Instant};
 
 use api_key_lb_mock::{Account, Builder, Mock};
 use serde_json::{Value, json};
 
-pub use capture::{Captured, captured};
+pub use capture::{Captured, captured, captured_frames};
 pub use client::{Client, End, Reply};
 pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;

@@ -114,7 +114,9 @@ impl Home {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if let Some(path) = std::env::var_os("PATH") {
+        if let Some(path) = std::env::var_os("PATH")
+            && !env.iter().any(|(name, _)| *name == "PATH")
+        {
             command.env("PATH", path);
         }
         command

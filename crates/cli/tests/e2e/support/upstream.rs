@@ -180,6 +180,11 @@ impl Connection {
         Some(std::mem::replace(&mut self.buffer, rest))
     }
 
+    /// What has come and was not taken.
+    pub fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     fn until(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         loop {
             let found = self

@@ -26,7 +26,7 @@ const FAILED: &[&[u8]] = &[b"error", b"response.failed"];
 const ANSWERS: &[&[u8]] = &[b"chat.completion", b"text_completion", b"error"];
 
 /// Whether an event with this name or `type` says nothing of substance.
-pub(super) fn is_preliminary(name: &[u8]) -> bool {
+pub(in crate::wire) fn is_preliminary(name: &[u8]) -> bool {
     PRELIMINARY.contains(&name)
 }
 

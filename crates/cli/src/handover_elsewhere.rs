@@ -1,0 +1,101 @@
+//! Handing listening sockets to another process, on systems where we cannot: it says so.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::process::ExitStatus;
+
+use api_key_lb_control::runtime_file::Supervisor;
+
+/// What the old process tells the new one.
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    /// Which start of the program it is.
+    pub(crate) instance: String,
+    /// What supervises both.
+    pub(crate) supervisor: Option<Supervisor>,
+    /// Whether the old one stays until the new one ends.
+    pub(crate) stays: bool,
+}
+
+/// What the new process tells the old one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It serves.
+    Ready,
+    /// It cannot; why.
+    Failed(String),
+    /// It ends.
+    Stopping,
+}
+
+/// How this process was started.
+#[derive(Clone, Debug)]
+pub(crate) struct Recipe {
+    /// See [`Letter::stays`].
+    pub(crate) stays: bool,
+}
+
+impl Recipe {
+    /// As it was.
+    pub(crate) fn of_process(stays: bool) -> io::Result<Self> {
+        Ok(Self { stays })
+    }
+
+    /// Cannot.
+    pub(crate) fn hand_over(&self, _: &[TcpListener], _: &Letter) -> io::Result<Heir> {
+        Err(io::Error::other(
+            "this system cannot hand sockets to another process; use `api-key-lb stop` and `start`",
+        ))
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) struct Heir(Infallible);
+
+impl Heir {
+    pub(crate) fn pid(&self) -> u32 {
+        match self.0 {}
+    }
+
+    pub(crate) async fn hear(&mut self) -> Option<Word> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn go(&mut self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn signal(&self, _: u8) {
+        match self.0 {}
+    }
+
+    pub(crate) fn end(&mut self) {
+        match self.0 {}
+    }
+
+    pub(crate) fn ended(&mut self) -> io::Result<ExitStatus> {
+        match self.0 {}
+    }
+}
+
+/// There is none.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    /// What it told.
+    pub(crate) letter: Letter,
+    /// Its listening sockets.
+    pub(crate) sockets: Vec<TcpListener>,
+}
+
+impl Predecessor {
+    /// Cannot.
+    pub(crate) fn receive() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn wait(&mut self) {}
+
+    pub(crate) fn tell(&mut self, _: &Word) {}
+}
