@@ -36,6 +36,7 @@ mod secrets;
 mod shared_ids;
 mod simulate;
 mod store;
+mod store_usage;
 mod streams;
 mod support;
 mod systemd;

@@ -11,8 +11,7 @@ use api_key_lb_mock::{Fault, Mock};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Home, MODELS, Proxy, RESPONSES, chat, chat_stream, config, eventually, free_port, key,
-    keys, mock,
+    CHAT, Home, MODELS, Proxy, RESPONSES, chat, config, eventually, free_port, key, keys, mock,
 };
 
 /// What a crash may cost: what was learned within this time before it.
@@ -20,13 +19,13 @@ const LAST: Duration = Duration::from_secs(1);
 const SESSIONS: usize = 200;
 
 /// A home whose configuration has a port of its own, so that the store is found again.
-struct Place {
-    home: Home,
+pub(crate) struct Place {
+    pub(crate) home: Home,
     port: u16,
 }
 
 impl Place {
-    fn new(mock: &Mock, count: usize, settings: Value) -> Self {
+    pub(crate) fn new(mock: &Mock, count: usize, settings: Value) -> Self {
         let home = Home::new();
         let port = free_port();
         let mut config = config(&mock.url(), count, settings);
@@ -36,12 +35,12 @@ impl Place {
     }
 
     #[track_caller]
-    fn start(&self) -> Proxy {
+    pub(crate) fn start(&self) -> Proxy {
         self.start_with(&["start"], &[])
     }
 
     #[track_caller]
-    fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Proxy {
+    pub(crate) fn start_with(&self, args: &[&str], env: &[(&str, &str)]) -> Proxy {
         let port = self.port.to_string();
         let env: Vec<(&str, &str)> = [("PORT", port.as_str())]
             .iter()
@@ -51,13 +50,13 @@ impl Place {
         Proxy::start_in(&self.home, args, &env)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.home
             .path(&format!("state/api-key-lb/{}.db", self.port))
     }
 
     #[track_caller]
-    fn usage(&self, args: &[&str]) -> Value {
+    pub(crate) fn usage(&self, args: &[&str]) -> Value {
         let args: Vec<&str> = ["usage", "--json"].iter().chain(args).copied().collect();
         let output = self.home.run(&args, &[]);
         output.is(0);
@@ -66,7 +65,7 @@ impl Place {
 
     /// Stops it as a person does.
     #[track_caller]
-    fn stop(&self, proxy: Proxy) {
+    pub(crate) fn stop(&self, proxy: Proxy) {
         proxy.announced();
         self.home.run(&["stop"], &[]).is(0);
         proxy.end();
@@ -74,7 +73,7 @@ impl Place {
 }
 
 /// Waits until all that has happened so far is written, however busy the machine is.
-fn written(proxy: &Proxy) {
+pub(crate) fn written(proxy: &Proxy) {
     let problem = &proxy.health()["store"]["problem"];
     assert!(problem.is_null(), "{problem}");
     std::thread::sleep(LAST);
@@ -392,110 +391,6 @@ fn the_store_holds_no_secret_no_prompt_and_no_id_and_is_its_owners_alone() {
         }
     }
     assert!(seen >= 2, "the file and its log");
-}
-
-#[test]
-fn usage_is_what_was_sent() {
-    let mock = mock(2);
-    let place = Place::new(&mock, 2, json!({"include_usage": true}));
-    let proxy = place.start();
-    mock.fault(
-        Fault::on(key(1))
-            .times(1)
-            .status(429)
-            .header("retry-after-ms", "50"),
-    );
-    let (mut prompt, mut output) = (0, 0);
-    for number in 0..10 {
-        let reply = proxy.turn(&format!("s{number}"), &chat("hello there"));
-        let usage = &reply.is(200).json()["usage"];
-        prompt += usage["prompt_tokens"].as_u64().unwrap();
-        output += usage["completion_tokens"].as_u64().unwrap();
-    }
-    for number in 0..5 {
-        let mut body = chat_stream("hello");
-        body["model"] = "other".into();
-        proxy.turn(&format!("t{number}"), &body).is(200);
-    }
-    let mut rows = Value::Null;
-    eventually("it is counted", || {
-        rows = place.usage(&["--by", "model"]);
-        rows["total"]["requests"] == 15
-    });
-    let row = |model: &str| {
-        let rows = rows["rows"].as_array().unwrap();
-        rows.iter()
-            .find(|row| row["model"] == model)
-            .unwrap()
-            .clone()
-    };
-    assert_eq!(row("m")["requests"], 10);
-    assert_eq!(
-        (row("m")["prompt"].as_u64(), row("m")["output"].as_u64()),
-        (Some(prompt), Some(output))
-    );
-    assert_eq!(
-        (&row("m")["throttles"], &row("m")["errors"]),
-        (&json!(1), &json!(0))
-    );
-    assert_eq!(row("other")["requests"], 5);
-    assert!(row("other")["prompt"].as_u64().unwrap() > 0);
-    let table = place.home.run(&["usage"], &[]);
-    table
-        .is(0)
-        .says(&["When (UTC)", "Throttled", "other", "Total", "15"]);
-    // What was counted is added to after a restart.
-    place.stop(proxy);
-    let proxy = place.start();
-    proxy.turn("u", &chat("hi")).is(200);
-    eventually("it goes on", || place.usage(&[])["total"]["requests"] == 16);
-    let by_key = place.usage(&["--by", "key", "--since", "1d"]);
-    let of_keys = by_key["rows"].as_array().unwrap();
-    assert_eq!(of_keys.len(), 2, "{by_key}");
-    assert!(
-        of_keys
-            .iter()
-            .all(|row| row["key"].as_str().unwrap().starts_with("key")),
-        "{by_key}"
-    );
-}
-
-#[test]
-fn pruning_removes_what_is_older_than_a_date_beside_a_running_proxy() {
-    let mock = mock(1);
-    let place = Place::new(&mock, 1, json!({}));
-    let proxy = place.start();
-    proxy.turn("s", &chat("hi")).is(200);
-    eventually("it is counted", || {
-        place.usage(&[])["total"]["requests"] == 1
-    });
-    let kept = place
-        .home
-        .run(&["usage", "--prune", "--before", "2026-01-01"], &[]);
-    kept.is(0).says(&["Removed 0 rows of usage and 0 sessions"]);
-    let gone = place
-        .home
-        .run(&["usage", "--prune", "--before", "2999-01-01"], &[]);
-    gone.is(0).says(&["Removed 1 row of usage"]);
-    assert_eq!(place.usage(&[])["total"]["requests"], 0);
-    place
-        .home
-        .run(&["usage"], &[])
-        .is(0)
-        .says(&["Nothing was used yet"]);
-    proxy.turn("s", &chat("hi")).is(200);
-    eventually("it is counted again", || {
-        place.usage(&[])["total"]["requests"] == 1
-    });
-    place
-        .home
-        .run(&["usage", "--prune", "--before", "soon"], &[])
-        .is(1);
-    place.home.run(&["usage", "--since", "soon"], &[]).is(2);
-    place
-        .home
-        .run(&["usage", "--before", "2026-01-01"], &[])
-        .is(2);
 }
 
 #[test]
