@@ -61,22 +61,6 @@ pub(super) struct Case<'a> {
     pub(super) now: Moment,
 }
 
-impl<'a> Case<'a> {
-    pub(super) const fn without_session(
-        asked: &'a Asked<'a>,
-        tries: &'a Tries,
-        now: Moment,
-    ) -> Self {
-        Self {
-            asked,
-            tries,
-            home: None,
-            tokens: estimate(asked.bytes),
-            now,
-        }
-    }
-}
-
 impl Policy {
     /// Which key of the pool serves a request next, given what it has tried.
     ///
@@ -86,7 +70,7 @@ impl Policy {
         let home = asked
             .session
             .and_then(|session| self.sessions.home(session.id, now));
-        let decision = self.decide(asked, tries, home, now);
+        let (decision, candidates) = self.decide(asked, tries, home, now);
         match decision {
             Decision::Use { at, affinity, .. } => {
                 self.stop_waiting(tries);
@@ -98,7 +82,9 @@ impl Policy {
                     Some(session) if home.is_none() => {
                         self.sessions.settle(session.id, account, now);
                     }
-                    None if affinity == Affinity::None => self.take_turn(asked, tries, at, now),
+                    None if affinity == Affinity::None => {
+                        self.take_turn(asked.pool, &candidates, at, now)
+                    }
                     _ => {}
                 }
             }
@@ -117,7 +103,7 @@ impl Policy {
             .session
             .and_then(|session| self.sessions.peek(session.id, now));
         let tries = Tries::new(now);
-        let decision = self.decide(asked, &tries, home, now);
+        let (decision, _) = self.decide(asked, &tries, home, now);
         self.said(decision, asked, &tries, now)
     }
 
@@ -143,13 +129,14 @@ impl Policy {
         }
     }
 
+    /// What comes of it, and the keys that could have served; none of those in the usual case.
     fn decide(
         &self,
         asked: &Asked<'_>,
         tries: &Tries,
         home: Option<Home>,
         now: Moment,
-    ) -> Decision {
+    ) -> (Decision, Vec<Candidate>) {
         let home = home.map(|home| self.current(home));
         let tokens = home.map_or_else(|| estimate(asked.bytes), |home| home.estimate(asked.bytes));
         let case = Case {
@@ -160,7 +147,7 @@ impl Policy {
             now,
         };
         if let Some(decision) = self.at_home(&case) {
-            return decision;
+            return (decision, Vec::new());
         }
         let candidates = self.candidates(&case);
         let chosen = match (asked.session, home) {
@@ -171,18 +158,19 @@ impl Policy {
             (Some(session), _) => self.best_place(&case, session, &candidates),
         };
         let Some(chosen) = chosen else {
-            return Decision::Exhausted;
+            return (Decision::Exhausted, candidates);
         };
         let (affinity, reason) = self.explain(&case, &candidates, &chosen);
         let (at, until) = (chosen.at, chosen.ready);
         if chosen.ready > now {
-            return Decision::Hold { at, until, reason };
+            return (Decision::Hold { at, until, reason }, candidates);
         }
-        Decision::Use {
+        let used = Decision::Use {
             at,
             affinity,
             reason,
-        }
+        };
+        (used, candidates)
     }
 
     /// The usual case, in which no other account need be looked at: a session's home can serve, and

@@ -1,10 +1,10 @@
 //! Requests without a session: the accounts take turns, by weight.
 
+use super::Policy;
 use super::candidate::Candidate;
 use super::choice::Case;
-use super::tries::Tries;
-use super::{Asked, Policy};
 use crate::moment::Moment;
+use crate::plan::Pool;
 
 impl Policy {
     /// Whose turn it is: of those that can serve now, not refused and with room, whoever is owed the
@@ -32,23 +32,22 @@ impl Policy {
     /// The key at `chosen` has had its turn among those that could have.
     pub(super) fn take_turn(
         &mut self,
-        asked: &Asked<'_>,
-        tries: &Tries,
+        pool: &Pool,
+        candidates: &[Candidate],
         chosen: usize,
         now: Moment,
     ) {
-        let candidates = self.candidates(&Case::without_session(asked, tries, now));
         let rank = rank(now);
         let first = candidates.iter().map(&rank).min();
         let mut total = 0;
         for candidate in candidates.iter().filter(|one| Some(rank(one)) == first) {
-            let key = &asked.pool.keys[candidate.at];
+            let key = &pool.keys[candidate.at];
             let state = self.keys.entry(key.id).or_default();
             state.credit += i64::from(key.weight);
             self.changes.keys.mark(&mut state.is_marked, key.id);
             total += i64::from(key.weight);
         }
-        let key = &asked.pool.keys[chosen];
+        let key = &pool.keys[chosen];
         self.keys.entry(key.id).or_default().credit -= total;
     }
 }

@@ -427,9 +427,11 @@ proptest! {
             let tries = Tries::new(at(now));
             let home = world.policy.sessions.peek(id, at(now));
             let case = Case {
+                asked: &asked,
+                tries: &tries,
                 home,
                 tokens: home.map_or(0, |home| home.estimate(bytes)),
-                ..Case::without_session(&asked, &tries, at(now))
+                now: at(now),
             };
             if let Some(Decision::Use { at: taken, .. }) = world.policy.at_home(&case) {
                 let candidates = world.policy.candidates(&case);
