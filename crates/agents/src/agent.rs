@@ -1,7 +1,9 @@
 //! What an agent is to `setup`: the files it reads, and what must change in them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
@@ -61,6 +63,40 @@ pub struct Candidate {
     pub evidence: bool,
 }
 
+/// The paths a pattern stands for, in their order. A `*` in a component is any text that does not begin with a
+/// dot; `list` says what is in a directory, and nothing for what is none.
+pub fn expand(pattern: &Path, mut list: impl FnMut(&Path) -> Vec<OsString>) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for component in pattern.components() {
+        let parts = match component {
+            Component::Normal(name) => name.to_str().and_then(|name| name.split_once('*')),
+            _ => None,
+        };
+        let Some((begin, end)) = parts else {
+            found.iter_mut().for_each(|path| path.push(component));
+            continue;
+        };
+        let fits = |name: &OsString| {
+            name.to_str().is_some_and(|name| {
+                name.len() >= begin.len() + end.len()
+                    && name.starts_with(begin)
+                    && name.ends_with(end)
+                    && (!name.starts_with('.') || begin.starts_with('.'))
+            })
+        };
+        found = found
+            .iter()
+            .flat_map(|directory| {
+                let mut names = list(directory);
+                names.retain(fits);
+                names.sort();
+                names.into_iter().map(|name| directory.join(name))
+            })
+            .collect();
+    }
+    found
+}
+
 /// A file that is there and can be read.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -106,8 +142,49 @@ pub trait Agent: Sync {
     fn programs(&self) -> &'static [&'static str];
     /// The files it would read on this machine, the ones that win last. Also those that are only looked at.
     fn candidates(&self, machine: &Machine) -> Vec<Candidate>;
+    /// Where it reads every file of a directory: candidates whose path has a `*` in a component, for
+    /// [`expand`]. What is found comes behind the candidates.
+    fn patterns(&self, _machine: &Machine) -> Vec<Candidate> {
+        Vec::new()
+    }
     /// What must change. `documents` are those candidates that are there and can be read, in their order.
     fn propose(&self, aim: &Aim, machine: &Machine, documents: &[Document]) -> Proposal;
     /// What must be started anew to see a change: `Claude Code sessions`.
     fn restart(&self) -> &'static str;
+}
+
+impl fmt::Debug for dyn Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_the_files_that_fit_in_their_order() {
+        let list = |directory: &Path| match directory.to_str() {
+            Some("/h/profiles") => vec!["two".into(), "one".into(), ".hidden".into()],
+            Some("/h") => vec![
+                "b.config.toml".into(),
+                "config.toml".into(),
+                "a.json".into(),
+            ],
+            _ => Vec::new(),
+        };
+        assert_eq!(
+            expand(Path::new("/h/profiles/*/config.yaml"), list),
+            [
+                PathBuf::from("/h/profiles/one/config.yaml"),
+                PathBuf::from("/h/profiles/two/config.yaml")
+            ]
+        );
+        assert_eq!(
+            expand(Path::new("/h/*.config.toml"), list),
+            [PathBuf::from("/h/b.config.toml")]
+        );
+        assert!(expand(Path::new("/elsewhere/*.json"), list).is_empty());
+    }
 }

@@ -58,7 +58,7 @@ pub(crate) struct KeyReport {
     pub(crate) left: Vec<LeftReport>,
     pub(crate) took_ms: u64,
     #[serde(skip)]
-    standing: Option<Standing>,
+    pub(crate) standing: Option<Standing>,
 }
 
 /// Something that a key belongs to.

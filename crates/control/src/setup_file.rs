@@ -11,6 +11,11 @@ use crate::config::{
 
 pub use crate::private_file::write_private;
 
+/// Why a text cannot be a key: what is wrong and what to do, with at most its mask; `None` if it can.
+pub fn key_problem(key: &str) -> Option<String> {
+    key_objection(key)
+}
+
 /// What `setup` was asked to set.
 #[derive(Clone, Default)]
 pub struct SetupChanges {

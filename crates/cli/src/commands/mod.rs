@@ -7,11 +7,13 @@ mod detach;
 mod orders;
 mod reload;
 mod restart;
+mod service;
 mod setup;
+mod setup_undo;
 mod simulate;
 mod start;
 mod status;
-mod stop;
+pub(crate) mod stop;
 mod usage;
 mod why;
 
@@ -22,6 +24,8 @@ use clap::CommandFactory as _;
 use crate::args::{Cli, Command, LogChoice, PlaceArgs, PlanArgs};
 use crate::exit::Exit;
 use crate::printer::Printer;
+
+pub(crate) use status::STOP_PREDECESSOR;
 
 /// Runs what was typed; nothing typed shows the help, which is no failure.
 pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result<Exit> {
@@ -35,6 +39,7 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Stop(args)) => stop::run(&args, printer),
         Some(Command::Reload(args)) => reload::run(&args, printer),
         Some(Command::Restart(args)) => restart::run(&args, printer),
+        Some(Command::Service(args)) => service::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),

@@ -1,19 +1,25 @@
-//! `api-key-lb setup`: writes keys and target into the configuration file.
+//! `api-key-lb setup`: from nothing to agents that work through the pool.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::config::{DEFAULT_PORT, Location, find_file};
 use api_key_lb_control::setup_file::{SetupChanges, SetupError, merge, write_private};
+use api_key_lb_control::runtime_file::state_dir;
 use api_key_lb_control::{Config, Environment, Flags};
 use api_key_lb_core::Pool;
 
 use crate::args::SetupArgs;
 use crate::exit::Exit;
 use crate::printer::{self, Printer};
+use crate::prompt;
 use crate::render::count;
+use crate::setup::agents::{self, Outcome, Wish};
+use crate::setup::interview::interview;
+use crate::setup::probe;
 
 /// Variables that win over what is in the file.
 const OVERRIDES: [&str; 5] = [
@@ -24,8 +30,27 @@ const OVERRIDES: [&str; 5] = [
     "SESSION_TTL_MS",
 ];
 
+/// How long trying the keys may hold `setup` up.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// Runs the command.
 pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    if args.undo {
+        return super::setup_undo::run(args, printer);
+    }
+    let wish = Wish {
+        only: args.only.clone(),
+        except: args.except.clone(),
+        ask: false,
+        dry: args.dry_run,
+    };
+    let agents = match agents::chosen(&wish) {
+        Ok(agents) => agents,
+        Err(why) => {
+            printer.error(why);
+            return Ok(Exit::Usage);
+        }
+    };
     let env = Environment::of_process();
     let Some(Location { path, .. }) = Location::for_setup(&args.plan.flags(), &env) else {
         printer.error(
@@ -33,15 +58,26 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::Failure);
     };
+    let is_complete = args.plan.keys.is_some() && args.plan.target.is_some();
+    let asks = prompt::is_possible() && !args.yes && !is_complete && !args.dry_run;
+
     let existing = read(&path)?;
     if let Some(repeated) = args.plan.keys.as_deref().and_then(repeated) {
         printer.note(repeated);
     }
-    let changes = SetupChanges {
+    let mut changes = SetupChanges {
         keys: args.plan.keys.clone(),
         target: args.plan.target.clone(),
         port: args.plan.place.port,
     };
+    let lacks_keys = matches!(
+        merge(existing.as_deref(), &changes),
+        Err(SetupError::NoKeys | SetupError::NoTarget)
+    );
+    let interviewed = asks && lacks_keys;
+    if interviewed {
+        changes = interview(&changes, &env, printer)?;
+    }
     let text = match merge(existing.as_deref(), &changes) {
         Ok(text) => text,
         Err(error) => {
@@ -49,16 +85,132 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
             return Ok(Exit::Failure);
         }
     };
-    write_private(&path, &text)
-        .with_context(|| format!("cannot write {}; nothing was changed", path.display()))?;
+    let Some(config) = written(&path, existing.as_deref(), &text, args.dry_run, &env, printer)?
+    else {
+        return Ok(Exit::Failure);
+    };
     // A script has no history, and neither has whoever answers no questions.
-    if changes.keys.is_some() && io::stdin().is_terminal() && !args.yes {
+    if args.plan.keys.is_some() && io::stdin().is_terminal() && !args.yes {
         printer.warn(
-            "the keys are now in your shell's history; remove that line there, or next time put them \
-             into the file by hand",
+            "the keys are now in your shell's history; remove that line there, and next time type them: \
+             `api-key-lb setup` asks, and so does `api-key-lb keys add`",
         );
     }
-    report(&path, existing.is_some(), &env, printer)
+    overridden(&env, printer);
+    if !args.no_check && !args.dry_run && !interviewed {
+        try_keys(&config, printer)?;
+    }
+    let outcome = if args.no_agents {
+        Outcome::default()
+    } else {
+        let Some(state) = state_dir(&env) else {
+            printer.error("there is no home directory ($HOME) to note changes in; agents are left alone");
+            return Ok(Exit::Failure);
+        };
+        let wish = Wish { ask: asks, ..wish };
+        agents::run(&agents, &config, (&env, &state), &wish, printer)?
+    };
+    next(&path, &config, &outcome, args, &env, printer)?;
+    Ok(if outcome.failed {
+        Exit::Failure
+    } else {
+        Exit::Success
+    })
+}
+
+/// Writes the file, unless it is only to be shown, and says what is in it now; `None` if `start` would refuse it.
+fn written(
+    path: &Path,
+    existing: Option<&str>,
+    text: &str,
+    dry: bool,
+    env: &Environment,
+    printer: &Printer,
+) -> anyhow::Result<Option<Config>> {
+    let verb = match (existing, dry) {
+        (Some(existing), _) if existing == text => "Kept",
+        (Some(_), false) => "Updated",
+        (Some(_), true) => "Would update",
+        (None, false) => "Wrote",
+        (None, true) => "Would write",
+    };
+    if !dry {
+        // Even if it says the same: others may have been able to read it.
+        write_private(path, text)
+            .with_context(|| format!("cannot write {}; nothing was changed", path.display()))?;
+    }
+    printer.say(format!(
+        "{} {} (readable only by you)",
+        printer::good(verb),
+        path.display()
+    ))?;
+    let config = match Config::of_text(path, text, env) {
+        Ok(config) => config,
+        Err(error) => {
+            printer.error(format!("`api-key-lb start` will refuse this file: {error}"));
+            return Ok(None);
+        }
+    };
+    super::print_notes(&config, printer);
+    for pool in config.plan.pools() {
+        printer.say(pool_line(pool))?;
+    }
+    printer.say(format!("  Port    {}", config.listen.port))?;
+    Ok(Some(config))
+}
+
+/// Asks the providers whether the keys are valid and whose they are; only warns.
+fn try_keys(config: &Config, printer: &Printer) -> anyhow::Result<()> {
+    printer.progress("Trying the keys …");
+    let asked = probe::ask(config, PROBE);
+    for line in &asked.lines {
+        printer.say(format!("  {line}"))?;
+    }
+    match asked.report {
+        Some(report) => {
+            for warning in &report.warnings {
+                printer.warn(&warning.text);
+            }
+        }
+        None => printer.warn(format!(
+            "not every key could be tried within {} s; `api-key-lb check` takes its time",
+            PROBE.as_secs()
+        )),
+    }
+    Ok(())
+}
+
+/// What to do now.
+fn next(
+    path: &Path,
+    config: &Config,
+    outcome: &Outcome,
+    args: &SetupArgs,
+    env: &Environment,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    if args.dry_run {
+        printer.say("\nNothing was changed.")?;
+        return Ok(());
+    }
+    if !outcome.restart.is_empty() {
+        printer.say(format!("\nStart anew: {}.", outcome.restart.join("; ")))?;
+    }
+    // Where `start` would look by itself; it must be told of any other file.
+    let start = match find_file(&Flags::default(), env) {
+        Ok(Some(found)) if same_file(&found.path, path) => "api-key-lb start".to_owned(),
+        _ => format!("api-key-lb start --config {}", path.display()),
+    };
+    let port = match config.listen.port {
+        0 => DEFAULT_PORT,
+        port => port,
+    };
+    printer.say(format!(
+        "\nNext: {}\nOther programs get the base URL http://127.0.0.1:{port} instead of the provider's (with the \
+         same path behind it, such as /v1) and any text as API key. `api-key-lb setup --undo` takes everything back.",
+        printer::strong(&start)
+    ))?;
+    Ok(())
 }
 
 /// What to say if the same key was given twice.
@@ -102,58 +254,6 @@ fn explained(error: &SetupError, path: &Path) -> String {
         }
         SetupError::Key { .. } | SetupError::Target(_) => error.to_string(),
     }
-}
-
-/// Says what is in the file now, by reading it as `start` will.
-fn report(
-    path: &Path,
-    existed: bool,
-    env: &Environment,
-    printer: &Printer,
-) -> anyhow::Result<Exit> {
-    let verb = if existed { "Updated" } else { "Wrote" };
-    printer.say(format!(
-        "{} {} (readable only by you)",
-        printer::good(verb),
-        path.display()
-    ))?;
-    let flags = Flags {
-        config: Some(path.to_owned()),
-        ..Flags::default()
-    };
-    let mut file_only = env.clone();
-    file_only.vars.retain(|name, _| !overrides(name));
-    let config = match Config::load(&flags, &file_only) {
-        Ok(config) => config,
-        Err(error) => {
-            printer.error(format!("`api-key-lb start` will refuse this file: {error}"));
-            return Ok(Exit::Failure);
-        }
-    };
-    super::print_notes(&config, printer);
-    for pool in config.plan.pools() {
-        printer.say(pool_line(pool))?;
-    }
-    let port = config.listen.port;
-    printer.say(format!("  Port    {port}"))?;
-    overridden(env, printer);
-    // Where `start` would look by itself; it must be told of any other file.
-    let start = match find_file(&Flags::default(), env) {
-        Ok(Some(found)) if same_file(&found.path, path) => "api-key-lb start".to_owned(),
-        _ => format!("api-key-lb start --config {}", path.display()),
-    };
-    let port = if port == 0 { DEFAULT_PORT } else { port };
-    printer.say(format!(
-        "\nNext: {}\nThen give your agent the base URL http://127.0.0.1:{port} instead of the provider's \
-         (with the same path behind it, such as /v1) and any text as its API key.\n\
-         Configuring agents and installing a service is not done by this version.",
-        printer::strong(&start)
-    ))?;
-    Ok(Exit::Success)
-}
-
-fn overrides(name: &str) -> bool {
-    OVERRIDES.contains(&name) || name.starts_with("AKLB_")
 }
 
 fn overridden(env: &Environment, printer: &Printer) {
@@ -219,8 +319,4 @@ mod tests {
         assert_eq!(said, "2 keys given more than once; each key counts once");
     }
 
-    #[test]
-    fn variables_that_win_over_the_file_are_known() {
-        assert!(overrides("API_KEYS") && overrides("AKLB_HOST") && !overrides("HOME"));
-    }
 }

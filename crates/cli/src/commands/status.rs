@@ -9,7 +9,7 @@ use crate::printer::Printer;
 use crate::render;
 
 /// How to stop the npm package of the same name.
-pub(super) const STOP_PREDECESSOR: &str = "\
+pub(crate) const STOP_PREDECESSOR: &str = "\
 it is the npm package api-key-lb 1.x; stop it with `npx api-key-lb@1 stop` \
 (on macOS first `launchctl unload ~/Library/LaunchAgents/com.api-key-lb.plist`, or it comes back)";
 

@@ -28,7 +28,7 @@ const END_SLACK: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Runs the command.
-pub(super) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
+pub(crate) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let env = Environment::of_process();
     let flags = args.place.flags();
     let contact = Config::contact_lenient(&flags, &env);

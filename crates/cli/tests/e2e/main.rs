@@ -33,6 +33,8 @@ mod reload;
 mod restart;
 mod routing;
 mod secrets;
+mod service;
+mod service_launchd;
 mod shared_ids;
 mod simulate;
 mod store;

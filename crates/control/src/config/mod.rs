@@ -148,7 +148,26 @@ impl Config {
     /// [`ConfigError`] with every problem that was found, not only the first.
     pub fn load(flags: &Flags, env: &Environment) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
-        let config = Self::assemble(flags, env, &mut findings);
+        let read = Self::read(flags, env, &mut findings);
+        let config = read.and_then(|(file, sheet)| {
+            Self::assemble(file.as_deref(), sheet, env, &mut findings)
+        });
+        Self::found(config, findings)
+    }
+
+    /// What [`Self::load`] will make of the file at `path` once it says `text`, flags and variables aside.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of_text(path: &Path, text: &str, env: &Environment) -> Result<Self, ConfigError> {
+        let mut findings = Findings::default();
+        let sheet = parse_file(path, text, &mut findings);
+        let config =
+            sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
+        Self::found(config, findings)
+    }
+
+    fn found(config: Option<Self>, findings: Findings) -> Result<Self, ConfigError> {
         match config {
             Some(mut config) if findings.problems.is_empty() => {
                 config.notes = findings.notes;
@@ -194,8 +213,12 @@ impl Config {
         }
     }
 
-    /// Everything, with what is wrong in `findings`; `None` if nothing can be made of it.
-    fn assemble(flags: &Flags, env: &Environment, findings: &mut Findings) -> Option<Self> {
+    /// The file, flags and variables, still as text; `None` after a problem that leaves nothing of them.
+    fn read(
+        flags: &Flags,
+        env: &Environment,
+        findings: &mut Findings,
+    ) -> Option<(Option<PathBuf>, Sheet)> {
         let file = match find_file(flags, env) {
             Ok(file) => file.map(|location| location.path),
             Err(problem) => {
@@ -210,7 +233,16 @@ impl Config {
             None => Sheet::default(),
         };
         sheet.overlay(flags, env);
+        Some((file, sheet))
+    }
 
+    /// Everything, with what is wrong in `findings`; `None` if nothing can be made of it.
+    fn assemble(
+        file: Option<&Path>,
+        mut sheet: Sheet,
+        env: &Environment,
+        findings: &mut Findings,
+    ) -> Option<Self> {
         let log = log_level(&sheet, findings);
         let ca_file = ca_file(&sheet, env, findings);
         let timing = timing(&sheet, findings);
@@ -229,7 +261,7 @@ impl Config {
 
         let mut builder = PoolBuilder::new(env);
         let (mut default_pool, mut named_pools) =
-            pools(&sheet, &mut builder, file.as_deref(), env, findings);
+            pools(&sheet, &mut builder, file, env, findings);
         if let Some(given) = sheet.scalars.get("list_account") {
             let pools = default_pool.iter_mut().chain(&mut named_pools);
             pool::set_lists(pools, given, findings);
@@ -255,7 +287,7 @@ impl Config {
             log,
             store,
             usage_days,
-            file,
+            file: file.map(Path::to_path_buf),
             accounts: builder.accounts,
             notes: Vec::new(),
             files: Vec::new(),
@@ -285,7 +317,12 @@ fn read_file(path: &Path, findings: &mut Findings) -> Option<Sheet> {
     if let Some(warning) = permission::warning(path, "your keys") {
         findings.note(NoteLevel::Warning, warning);
     }
-    match document::parse(&Arc::from(path), &text) {
+    parse_file(path, &text, findings)
+}
+
+/// What the file says; `None` after a problem that leaves nothing of it.
+fn parse_file(path: &Path, text: &str, findings: &mut Findings) -> Option<Sheet> {
+    match document::parse(&Arc::from(path), text) {
         Ok(Some(root)) => Some(Sheet::read(root, findings)),
         Ok(None) => Some(Sheet::default()),
         Err(problem) => {

@@ -2,6 +2,8 @@
 
 mod capture;
 mod client;
+#[cfg(unix)]
+mod faked;
 mod program;
 mod proxy;
 mod upstream;
@@ -14,6 +16,8 @@ use serde_json::{Value, json};
 
 pub use capture::{Captured, captured, captured_frames};
 pub use client::{Client, End, Reply};
+#[cfg(unix)]
+pub use faked::Faked;
 pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
 pub use upstream::{Connection, Upstream};

@@ -1,0 +1,198 @@
+//! The step of `setup` that points agents at the proxy: look, show, ask, change.
+
+use std::path::Path;
+
+use api_key_lb_agents::agent::{Agent, Machine};
+use api_key_lb_agents::agents::AGENTS;
+use api_key_lb_agents::aim::{Aim, Pool};
+use api_key_lb_control::{Config, Environment};
+
+use crate::check;
+use crate::instance;
+use crate::printer::{self, Printer};
+use crate::prompt;
+use crate::render::path_of;
+
+use super::apply::apply;
+use super::journal::Journal;
+use super::show;
+use super::survey::{Finding, machine, survey};
+
+/// Which agents are meant, and how far to go.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    /// Only these; all if empty.
+    pub(crate) only: Vec<String>,
+    /// Not these.
+    pub(crate) except: Vec<String>,
+    /// Ask before each one.
+    pub(crate) ask: bool,
+    /// Only show.
+    pub(crate) dry: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// What must be started anew, for each agent that was changed.
+    pub(crate) restart: Vec<String>,
+    /// Whether a file could not be changed.
+    pub(crate) failed: bool,
+    /// Whether any agent is here.
+    pub(crate) found: bool,
+}
+
+/// The agents that are meant.
+///
+/// # Errors
+/// If one of the names is none; for a person.
+pub(crate) fn chosen(wish: &Wish) -> Result<Vec<&'static dyn Agent>, String> {
+    if let Some(unknown) = wish
+        .only
+        .iter()
+        .chain(&wish.except)
+        .find(|id| AGENTS.iter().all(|agent| agent.id() != id.as_str()))
+    {
+        let known: Vec<&str> = AGENTS.iter().map(|agent| agent.id()).collect();
+        return Err(format!(
+            "there is no agent called `{unknown}`; name some of {}",
+            known.join(", ")
+        ));
+    }
+    let is_meant = |agent: &&dyn Agent| {
+        let named = |ids: &[String]| ids.iter().any(|id| id == agent.id());
+        (wish.only.is_empty() || named(&wish.only)) && !named(&wish.except)
+    };
+    Ok(AGENTS.iter().copied().filter(is_meant).collect())
+}
+
+/// Where the URLs of agents shall lead: to the pools of `config`, wherever they lead to now or led before.
+pub(crate) fn aim(config: &Config, journal: &Journal) -> Aim {
+    let mut aim = Aim::default();
+    let mut names = Vec::new();
+    for pool in config.plan.pools() {
+        names.push(pool.name.clone());
+        aim.pools.push(Pool {
+            target: pool.target.to_string(),
+            base: base(config, &pool.name),
+        });
+    }
+    for known in &journal.bases {
+        if let Some(at) = names.iter().position(|name| *name == known.pool)
+            && aim.pools.iter().all(|pool| pool.base != known.url)
+        {
+            aim.former.push((known.url.clone(), at));
+        }
+    }
+    // The longest first: the base of a named pool begins with that of the one without a name.
+    aim.former.sort_by_key(|(url, _)| std::cmp::Reverse(url.len()));
+    aim
+}
+
+/// The URL under which agents reach a pool.
+fn base(config: &Config, pool: &str) -> String {
+    let address = instance::address(&config.listen.hosts, config.listen.port);
+    format!("http://{address}{}", path_of(pool).trim_end_matches('/'))
+}
+
+/// Does the step.
+///
+/// # Errors
+/// If nothing can be noted or printed, or nobody answers. A file that cannot be changed is said and counted.
+pub(crate) fn run(
+    agents: &[&'static dyn Agent],
+    config: &Config,
+    (env, state): (&Environment, &Path),
+    wish: &Wish,
+    printer: &Printer,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let Some(machine) = machine(env) else {
+        return Ok(outcome);
+    };
+    let mut journal = Journal::load(state)?;
+    let aim = aim(config, &journal);
+    let findings = survey(agents, &aim, &machine);
+    outcome.found = !findings.is_empty();
+    if findings.is_empty() {
+        printer.say("\nNo agent that setup knows is on this machine yet; run it again when there is one.")?;
+        return Ok(outcome);
+    }
+    printer.say(format!("\n{}", printer::strong("Agents")))?;
+    if !wish.dry && findings.iter().any(|finding| !finding.files.is_empty()) {
+        for pool in config.plan.pools() {
+            journal.know(&base(config, &pool.name), &pool.name);
+        }
+    }
+    let stamp = Stamp::now();
+    for finding in &findings {
+        printer.say(indented(&show::finding(finding, &machine.home)))?;
+        if finding.files.is_empty() || wish.dry {
+            continue;
+        }
+        if wish.ask && !prompt::yes("  Change this?", true)? {
+            continue;
+        }
+        if change(finding, &stamp, (&machine, state), &mut journal, printer)? {
+            outcome.restart.push(finding.agent.restart().to_owned());
+        } else {
+            outcome.failed = true;
+        }
+    }
+    Ok(outcome)
+}
+
+/// Changes the files of one agent; says whether all of them.
+fn change(
+    finding: &Finding,
+    stamp: &Stamp,
+    (machine, state): (&Machine, &Path),
+    journal: &mut Journal,
+    printer: &Printer,
+) -> anyhow::Result<bool> {
+    let mut all = true;
+    for file in &finding.files {
+        let applied = apply(
+            finding.agent.id(),
+            file,
+            (&stamp.name, &stamp.at),
+            state,
+            journal,
+        );
+        match applied {
+            Ok(()) => printer.say(format!(
+                "  {} {}",
+                printer::good("Changed"),
+                show::tilde(&file.edit.path, &machine.home)
+            ))?,
+            Err(error) => {
+                all = false;
+                printer.failure(&error);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// When `setup` ran.
+struct Stamp {
+    /// `20261123T091500Z`: a name for a directory.
+    name: String,
+    /// The same as RFC 3339.
+    at: String,
+}
+
+impl Stamp {
+    fn now() -> Self {
+        let now = i64::try_from(check::now().unix_millis()).unwrap_or(i64::MAX);
+        let now = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
+        Self {
+            name: now.strftime("%Y%m%dT%H%M%SZ").to_string(),
+            at: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }
+    }
+}
+
+fn indented(text: &str) -> String {
+    format!("  {}", text.replace('\n', "\n  "))
+}
