@@ -2,6 +2,7 @@
 
 mod capture;
 mod client;
+mod load;
 mod program;
 mod proxy;
 mod upstream;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use capture::{Captured, captured, captured_frames};
 pub use client::{Client, End, Reply};
+pub use load::{Load, homes, is_named};
 pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
 pub use upstream::{Connection, Upstream};
