@@ -229,7 +229,7 @@ fn nginx_configuration(directory: &Path, port: u16, upstream: &str) -> String {
 worker_processes 1;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     client_body_temp_path {directory}/body;
@@ -242,6 +242,10 @@ http {{
     tcp_nodelay on;
     client_max_body_size 64m;
     client_body_buffer_size 4m;
+    map $http_upgrade $connection_upgrade {{
+        default upgrade;
+        \"\" \"\";
+    }}
     upstream provider {{
         server {upstream};
         keepalive 64;
@@ -254,7 +258,8 @@ http {{
             proxy_pass http://provider;
             proxy_http_version 1.1;
             proxy_buffering off;
-            proxy_set_header Connection \"\";
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Host api.provider.example;
             proxy_set_header Authorization \"Bearer sk-bench-one-1111\";
         }}

@@ -51,12 +51,13 @@ pub fn request_body(input: &[u8]) {
 }
 
 fn needs() -> impl Iterator<Item = Need> {
-    (0..32).map(|bits| Need {
+    (0..64).map(|bits| Need {
         ids: bits & 1 != 0,
         chain: bits & 2 != 0,
         background: bits & 4 != 0,
         splice: bits & 8 != 0,
         references: bits & 16 != 0,
+        stores: bits & 32 != 0,
     })
 }
 

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api_key_lb_core::conversation::{Conversation, Identity};
 use api_key_lb_core::fact::{ModelId, SessionId, Usage};
 use api_key_lb_core::headroom::{Axis, Bucket};
 use api_key_lb_core::plan::{Guard, Limits, Pacing, Plan, Recognition, Timing};
@@ -22,6 +23,8 @@ const DECISIONS: u64 = 200_000;
 const RUNS: usize = 7;
 /// Whole requests that are timed together.
 const BATCH: usize = 500;
+/// Conversations without an id.
+const CONVERSATIONS: u64 = 20_000;
 /// Rows that the store takes at a time.
 const AT_A_TIME: usize = 64;
 /// Bytes of every request's body.
@@ -44,7 +47,7 @@ fn plan() -> Option<Plan> {
     });
     Some(Plan {
         default_pool: Some(Pool {
-            lists: None,
+            lists: api_key_lb_core::plan::Lists::First,
             name: String::new(),
             target: Arc::clone(&target),
             keys: keys.collect(),
@@ -129,6 +132,30 @@ impl World<'_> {
         println!("{what:<58} {:>6} ns", median(batches));
     }
 
+    /// Each conversation's next turn, told by its messages alone: its session, and that it went on.
+    fn recognise_all(&mut self, what: &str, turn: u64) {
+        while !self.policy.changes(AT_A_TIME).is_empty() {}
+        let mut batches: Vec<u128> = Vec::new();
+        for batch in 0..CONVERSATIONS / BATCH as u64 {
+            let from = batch * BATCH as u64;
+            let identities: Vec<Identity> = (from..from + BATCH as u64)
+                .map(|n| conversation(n, turn))
+                .collect();
+            let began = Instant::now();
+            for identity in &identities {
+                if let Some(session) = self.policy.recognise(self.pool, identity, self.now) {
+                    self.policy
+                        .entered(self.pool, identity, &session, BYTES, self.now);
+                    self.policy.left(&session);
+                }
+            }
+            batches.push(began.elapsed().as_nanos() / BATCH as u128);
+        }
+        if !what.is_empty() {
+            println!("{what:<58} {:>6} ns", median(batches));
+        }
+    }
+
     /// What the store takes while nobody else can decide, of all those that have just changed.
     fn takes(&mut self) {
         let mut times = Vec::new();
@@ -165,6 +192,25 @@ impl World<'_> {
 fn median(mut times: Vec<u128>) -> u128 {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or(0)
+}
+
+/// A conversation without an id after so many turns.
+fn conversation(n: u64, turn: u64) -> Identity {
+    let links: Vec<u64> = (0..=2 * turn)
+        .map(|at| scattered(n * 1_000 + at) as u64)
+        .collect();
+    let conversation = Conversation {
+        ends: (1..=links.len() as u32).map(|at| at * 1_000).collect(),
+        before_reply: 1,
+        last_reply: links.len() - 1,
+        opener: Some(scattered(n)),
+        system: 7,
+        links,
+    };
+    Identity {
+        conversation,
+        ..Identity::default()
+    }
 }
 
 fn named(n: u64) -> Session {
@@ -222,7 +268,13 @@ fn main() {
         "a known session's request, chosen, begun, judged, ended",
         &sessions,
     );
+    for turn in 1..20 {
+        world.recognise_all("", turn);
+    }
+    world.recognise_all("a conversation without an id, found and noted", 20);
     world.policy.remember();
+    world.recognise_all("the same, noted for the store", 21);
+    world.takes();
     world.serve_all("the same, noted for the store", &sessions);
     world.takes();
 

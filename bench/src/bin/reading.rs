@@ -134,6 +134,7 @@ const WAYS: &[Way] = &[
             ids: false,
             chain: false,
             background: false,
+            stores: false,
             splice: false,
             references: true,
         };
@@ -144,6 +145,7 @@ const WAYS: &[Way] = &[
             ids: false,
             chain: false,
             background: false,
+            stores: false,
             splice: false,
             references: false,
         };
@@ -211,7 +213,7 @@ fn plan() -> Option<Plan> {
     });
     Some(Plan {
         default_pool: Some(Pool {
-            lists: None,
+            lists: api_key_lb_core::plan::Lists::First,
             name: String::new(),
             target: Arc::clone(&target),
             keys: keys.collect(),

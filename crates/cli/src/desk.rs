@@ -58,6 +58,8 @@ pub(crate) struct Desk {
 #[derive(Debug, Default)]
 struct Papers {
     orders: VecDeque<(u64, Order)>,
+    /// The numbers of those that are not done yet: a restart takes longer than what is ordered after it.
+    open: Vec<u64>,
     outcomes: VecDeque<(u64, Outcome)>,
     last: u64,
 }
@@ -80,6 +82,7 @@ impl Desk {
         papers.last += 1;
         let number = papers.last;
         papers.orders.push_back((number, order));
+        papers.open.push(number);
         drop(papers);
         self.ordered.notify_one();
         number
@@ -99,6 +102,7 @@ impl Desk {
     /// An order is done.
     pub(crate) fn done(&self, number: u64, outcome: Outcome) {
         let mut papers = self.papers();
+        papers.open.retain(|open| *open != number);
         if papers.outcomes.len() == REMEMBERED {
             papers.outcomes.pop_front();
         }
@@ -111,11 +115,8 @@ impl Desk {
         let mut outcomes = papers.outcomes.iter();
         match outcomes.find(|(done, _)| *done == number) {
             Some((_, outcome)) => Standing::Done(outcome.clone()),
-            None if number == 0 || number > papers.last => Standing::Unknown,
-            None => match papers.outcomes.front() {
-                Some((oldest, _)) if number < *oldest => Standing::Unknown,
-                _ => Standing::Open,
-            },
+            None if papers.open.contains(&number) => Standing::Open,
+            None => Standing::Unknown,
         }
     }
 
@@ -142,6 +143,17 @@ mod tests {
             desk.done(number, Outcome::default());
         }
         assert_eq!(desk.standing(one), Standing::Unknown);
+    }
+
+    #[test]
+    fn an_order_that_takes_long_is_open_whatever_was_done_meanwhile() {
+        let desk = Desk::default();
+        let long = desk.order(Order::Restart);
+        for _ in 0..=REMEMBERED {
+            let number = desk.order(Order::Reload);
+            desk.done(number, Outcome::default());
+        }
+        assert_eq!(desk.standing(long), Standing::Open);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 use crate::desk::{Order, Outcome};
 use crate::handover::{Heir, Letter, Predecessor, Recipe, Word};
 use crate::log::Log;
+use crate::memory;
 use crate::notify::Notifier;
 use crate::printer::Printer;
 use crate::reload::Reloader;
@@ -123,6 +124,10 @@ impl Duties {
         };
         self.notifier.reloading();
         let outcome = reloader.reload(server, printer);
+        if let (None, Some(store)) = (&outcome.error, &self.store) {
+            let labels = memory::labels(&server.state().plan());
+            store.follow(memory::retention(reloader.running()), labels);
+        }
         self.notifier.ready(match &outcome.error {
             None => "Serving",
             Some(_) => "Serving; the configuration file has an error, see `api-key-lb status`",
@@ -136,13 +141,16 @@ impl Duties {
         if let Some(log) = self.log.take() {
             log.finish();
         }
-        self.end_store();
-    }
-
-    /// Writes down what is known, and nothing any more.
-    pub(crate) fn end_store(&mut self) {
         if let Some(store) = self.store.take() {
             store.finish();
+        }
+    }
+
+    /// Another process writes down from now on what it learns; what is learned here is old. What
+    /// answers that finish here have used is still counted.
+    pub(crate) fn leave_store(&self) {
+        if let Some(store) = &self.store {
+            store.leave_to_another();
         }
     }
 
@@ -159,6 +167,7 @@ impl Duties {
             instance: instance.instance.clone(),
             supervisor: instance.supervisor.clone(),
             stays: recipe.stays,
+            activated: recipe.activated,
         };
         let heir = recipe.hand_over(server.listeners(), &letter);
         heir.map_err(|error| error.to_string())
@@ -196,7 +205,8 @@ async fn hear(candidate: Option<&mut Candidate>) -> Result<(), String> {
     }
 }
 
-async fn tick(interval: Option<&mut Interval>) {
+/// The next time of `interval`, if there is one.
+pub(crate) async fn tick(interval: Option<&mut Interval>) {
     match interval {
         Some(interval) => {
             interval.tick().await;

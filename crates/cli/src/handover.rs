@@ -13,7 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api_key_lb_control::runtime_file::Supervisor;
 use rustix::net::{
@@ -32,6 +32,10 @@ pub(crate) const FLAG: &str = "--successor";
 const MOST_SOCKETS: usize = 64;
 /// How long the old process may take to stop accepting.
 const GO_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a process may go on after the last that was heard of it: it has only to leave `main`.
+const END_DEADLINE: Duration = Duration::from_secs(5);
+/// How often one looks whether it has ended.
+const POLL: Duration = Duration::from_millis(5);
 /// Longest letter or word, in bytes.
 const MOST_BYTES: usize = 64 << 10;
 
@@ -45,6 +49,9 @@ pub(crate) struct Letter {
     /// Whether the old one stays until the new one ends, for whoever watches the old one only: a
     /// terminal, a container.
     pub(crate) stays: bool,
+    /// Whether systemd has opened the sockets: then they say where to listen, not the configuration.
+    #[serde(default)]
+    pub(crate) activated: bool,
 }
 
 /// What the new process tells the old one.
@@ -66,17 +73,20 @@ pub(crate) struct Recipe {
     args: Vec<OsString>,
     /// See [`Letter::stays`].
     pub(crate) stays: bool,
+    /// See [`Letter::activated`].
+    pub(crate) activated: bool,
 }
 
 impl Recipe {
     /// As it was. To be called early: once another program has taken the place of this one, the
     /// system no longer tells where this one was.
-    pub(crate) fn of_process(stays: bool) -> io::Result<Self> {
+    pub(crate) fn of_process(stays: bool, activated: bool) -> io::Result<Self> {
         let args = std::env::args_os().skip(1);
         Ok(Self {
             program: std::env::current_exe()?,
             args: args.filter(|arg| arg != FLAG).collect(),
             stays,
+            activated,
         })
     }
 
@@ -201,8 +211,16 @@ impl Heir {
         let _ = self.child.wait();
     }
 
-    /// How it ended; waits for that.
+    /// How it ended; waits for that, but not for ever: one that only no longer speaks is ended.
     pub(crate) fn ended(&mut self) -> io::Result<ExitStatus> {
+        let deadline = Instant::now() + END_DEADLINE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(POLL);
+        }
+        self.child.kill()?;
         self.child.wait()
     }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Letter {
     pub(crate) supervisor: Option<Supervisor>,
     /// Whether the old one stays until the new one ends.
     pub(crate) stays: bool,
+    /// Whether systemd has opened the sockets.
+    pub(crate) activated: bool,
 }
 
 /// What the new process tells the old one.
@@ -34,12 +36,14 @@ pub(crate) enum Word {
 pub(crate) struct Recipe {
     /// See [`Letter::stays`].
     pub(crate) stays: bool,
+    /// See [`Letter::activated`].
+    pub(crate) activated: bool,
 }
 
 impl Recipe {
     /// As it was.
-    pub(crate) fn of_process(stays: bool) -> io::Result<Self> {
-        Ok(Self { stays })
+    pub(crate) fn of_process(stays: bool, activated: bool) -> io::Result<Self> {
+        Ok(Self { stays, activated })
     }
 
     /// Cannot.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api_key_lb_control::Environment;
 use api_key_lb_control::health::Health;
@@ -15,6 +15,14 @@ use crate::printer::Printer;
 
 /// How long `/health` may take: it waits for nothing, but a machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a process that takes over may answer before what it has noted is there.
+const TAKING_OVER: Duration = Duration::from_secs(2);
+/// How often one looks whether it is there.
+const POLL: Duration = Duration::from_millis(20);
+/// What every command line of an instance has.
+#[cfg(target_os = "linux")]
+const COMMAND: &[u8] = b"start";
 
 /// Who answers.
 #[derive(Debug)]
@@ -118,6 +126,68 @@ pub(crate) fn noted(
     (noted, dir)
 }
 
+/// Who answers, and what is noted of whoever is on that port. While one process takes over from another,
+/// the one may answer and the other be noted: then it is waited for, not for long.
+pub(crate) fn meet(
+    address: SocketAddr,
+    client_token: Option<&Secret>,
+    env: &Environment,
+    printer: &Printer,
+) -> (Resident, Option<Instance>, Option<PathBuf>) {
+    let deadline = Instant::now() + TAKING_OVER;
+    loop {
+        let resident = ask(address, client_token);
+        let (noted, dir) = noted(env, address.port(), printer);
+        if let Resident::Ours(told) = &resident
+            && Instant::now() < deadline
+            && match &noted {
+                Some(noted) => {
+                    told.health.instance.as_ref() != Some(&noted.instance) && !is_gone(noted.pid)
+                }
+                None => dir.is_some(),
+            }
+        {
+            std::thread::sleep(POLL);
+            continue;
+        }
+        return (resident, noted, dir);
+    }
+}
+
+/// Whether the process of an instance has ended. Its number may be another one's by now.
+#[cfg(unix)]
+pub(crate) fn is_gone(pid: u32) -> bool {
+    let Some(number) = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    else {
+        return true;
+    };
+    if rustix::process::test_kill_process(number) == Err(rustix::io::Errno::SRCH) {
+        return true;
+    }
+    is_another(pid)
+}
+
+/// Another program, or one that nobody has asked yet how it ended.
+#[cfg(target_os = "linux")]
+fn is_another(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| !line.split(|byte| *byte == 0).any(|word| word == COMMAND))
+}
+
+/// Cannot be told here.
+#[cfg(all(unix, not(target_os = "linux")))]
+const fn is_another(_pid: u32) -> bool {
+    false
+}
+
+/// Cannot be told here.
+#[cfg(not(unix))]
+pub(crate) const fn is_gone(_pid: u32) -> bool {
+    false
+}
+
 fn recognise(answer: &Answer) -> Resident {
     if answer.status == 200 {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -201,6 +271,31 @@ mod tests {
             panic!("not guarded");
         };
         assert_eq!(reason, "no token");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_process_that_has_the_number_of_an_instance_but_is_none_does_not_count() {
+        let run = |script: &str, word: &str| {
+            std::process::Command::new("sh")
+                .args(["-c", script, "sh", word])
+                .stdin(std::process::Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        // The shell waits for its standard input to end.
+        let (mut like, mut unlike) = (run("read line", "start"), run("read line", "other"));
+        // Between fork and exec it has our own command line.
+        while is_gone(like.id()) || !is_gone(unlike.id()) {
+            std::thread::sleep(POLL);
+        }
+        drop((like.stdin.take(), unlike.stdin.take()));
+        unlike.wait().unwrap();
+        while !is_gone(like.id()) {
+            std::thread::sleep(POLL);
+        }
+        like.wait().unwrap();
+        assert!(is_gone(like.id()) && is_gone(u32::MAX));
     }
 
     #[test]

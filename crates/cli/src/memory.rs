@@ -7,7 +7,7 @@ use api_key_lb_control::Config;
 use api_key_lb_control::health::HealthStore;
 use api_key_lb_control::store::{self, Retention, Setup, Source, Store};
 use api_key_lb_core::policy::memory::Memory;
-use api_key_lb_core::{KeyId, Moment};
+use api_key_lb_core::{KeyId, Moment, Plan};
 use api_key_lb_engine::State;
 
 use crate::printer::Printer;
@@ -50,6 +50,10 @@ impl Source for Changes {
         self.0.changes(most)
     }
 
+    fn forgotten(&self) {
+        self.0.forgotten();
+    }
+
     fn now(&self) -> Moment {
         self.0.now()
     }
@@ -63,13 +67,10 @@ pub(crate) fn open(
     printer: &Printer,
 ) -> Option<Store> {
     let StoreSetup { dir, retention } = setup?;
-    let plan = state.plan();
-    let keys = plan.pools().flat_map(|pool| &pool.keys);
-    let labels: Vec<(KeyId, String)> = keys.map(|key| (key.id, key.label.clone())).collect();
     let setup = Setup {
         path: store::path(&dir, port),
         retention,
-        labels,
+        labels: labels(&state.plan()),
     };
     let warning = *printer;
     let (mut store, memory) = Store::open(setup, state.now(), move |words| warning.warn(words));
@@ -81,6 +82,12 @@ pub(crate) fn open(
         return None;
     }
     Some(store)
+}
+
+/// What the keys are called.
+pub(crate) fn labels(plan: &Plan) -> Vec<(KeyId, String)> {
+    let keys = plan.pools().flat_map(|pool| &pool.keys);
+    keys.map(|key| (key.id, key.label.clone())).collect()
 }
 
 /// How the store is, for `/health`.

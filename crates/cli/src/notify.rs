@@ -76,9 +76,12 @@ impl Notifier {
         }
     }
 
-    /// Ending.
-    pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=Finishing running answers");
+    /// Ending, which may take as long as `grace`.
+    pub(crate) fn stopping(&self, grace: Duration) {
+        let micros = grace.as_micros();
+        self.tell(&format!(
+            "STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}\nSTATUS=Finishing running answers"
+        ));
     }
 
     /// Not stuck.

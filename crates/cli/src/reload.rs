@@ -32,11 +32,21 @@ impl Reloader {
         }
     }
 
+    /// What it was made for has been adapted to the sockets that were handed over.
+    pub(crate) fn runs_by(&mut self, config: &Config) {
+        self.running = config.clone();
+    }
+
     /// The port that was found, where any would have done.
     pub(crate) fn listens_on(&mut self, port: u16) {
         if self.running.listen.port == 0 {
             self.running.listen.port = port;
         }
+    }
+
+    /// What is in force.
+    pub(crate) const fn running(&self) -> &Config {
+        &self.running
     }
 
     /// Looks whether a file of the configuration is another one by now.

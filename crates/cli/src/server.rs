@@ -14,16 +14,17 @@ use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_engine::{End, Engine, EngineError, Setup, State, Stopper};
 use tokio::sync::oneshot;
+use tokio::time::interval;
 
 use crate::admin::{Admin, Explain};
 use crate::desk::{Desk, Order, Outcome};
-use crate::duties::{Duties, Next, number};
+use crate::duties::{Duties, Next, number, tick};
 use crate::exit::Exit;
 use crate::handover::{Heir, Word};
 use crate::live::Live;
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
-use crate::signals::{Caught, Signals};
+use crate::signals::{Caught, Signals, TERMINATE};
 use crate::supervisor;
 use crate::why::{Names, Said, Why};
 
@@ -33,6 +34,9 @@ const IDLE_AFTER_HANDOVER: Duration = Duration::from_secs(95);
 /// How long answers may run on after another process has taken over: nobody waits for them, and a
 /// WebSocket may last an hour.
 const GRACE_AFTER_HANDOVER: Duration = Duration::from_secs(3600);
+
+/// What ending may take besides the time that running answers have: the store, the log.
+const END_SLACK: Duration = Duration::from_secs(5);
 
 /// What a proxy is started with.
 #[derive(Debug)]
@@ -278,7 +282,7 @@ impl Host {
         let grace = server.state.plan().timing.drain_timeout;
         let busy = server.in_flight();
         let seconds = grace.as_secs();
-        duties.notifier.stopping();
+        duties.notifier.stopping(grace + END_SLACK);
         if let Some(predecessor) = &mut duties.predecessor {
             predecessor.tell(&Word::Stopping);
         }
@@ -320,8 +324,7 @@ impl Host {
         if !stays {
             duties.notifier.succeeded_by(heir.pid());
         }
-        // From here on that process writes down what it learns; what is learned here is old.
-        duties.end_store();
+        duties.leave_store();
         let _said = printer.say(format!(
             "Process {} has taken over; {} running answers finish here.",
             heir.pid(),
@@ -331,10 +334,12 @@ impl Host {
         let desk = server.desk.clone();
         let end = End::handed_over(IDLE_AFTER_HANDOVER, GRACE_AFTER_HANDOVER.max(grace));
         let (mut stopper, mut finished) = drain(server, end)?;
-        self.runtime.block_on(async {
+        let ending = self.runtime.block_on(async {
             stopper.closed().await;
             heir.go().await;
             let (mut hurried, mut follows, mut done) = (false, true, false);
+            // Whoever watches this process still wants to hear from it.
+            let mut beat = duties.notifier.beat().filter(|_| stays).map(interval);
             while !done || (stays && follows) {
                 let mut hurry = false;
                 tokio::select! {
@@ -353,12 +358,20 @@ impl Host {
                         follows = word.is_some();
                         hurry = matches!(word, None | Some(Word::Stopping));
                     }
-                    // Over a connection that was kept.
+                    () = tick(beat.as_mut()) => duties.notifier.alive(),
+                    // Given just before it was over, or over a connection that was kept.
                     (number, order) = desk.next() => {
                         hurry = order == Order::Stop;
+                        if hurry {
+                            // This process was only the first of the two that were meant.
+                            heir.signal(TERMINATE);
+                        }
                         desk.done(number, Outcome::failed("another process has taken over"));
                     }
-                    _ = &mut finished, if !done => done = true,
+                    _ = &mut finished, if !done => {
+                        done = true;
+                        duties.end();
+                    }
                 }
                 if hurry && !hurried {
                     hurried = true;
@@ -372,7 +385,9 @@ impl Host {
                 return Ok(Ending::Followed(status));
             }
             Ok(Ending::Stopped)
-        })
+        });
+        duties.end();
+        ending
     }
 }
 

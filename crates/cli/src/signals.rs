@@ -1,11 +1,15 @@
 //! Waiting for Ctrl-C and its relatives.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
+#[cfg(unix)]
+use std::io::IsTerminal as _;
 
 /// Number of SIGHUP.
 pub(crate) const HANGUP: u8 = 1;
 /// Number of SIGINT, for the exit code 130.
 pub(crate) const INTERRUPT: u8 = 2;
+/// Number of SIGTERM, for the exit code 143.
+pub(crate) const TERMINATE: u8 = 15;
 
 /// A signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +33,6 @@ pub(crate) struct Signals {
     #[cfg(unix)]
     on_terminal: bool,
 }
-
-/// Number of SIGTERM, for the exit code 143.
-#[cfg(unix)]
-const TERMINATE: u8 = 15;
 
 impl Signals {
     /// Takes the signals over; from now on they no longer end the process by themselves.

@@ -74,4 +74,9 @@ impl AnswerId {
     pub fn of(value: &[u8]) -> Self {
         Self(xxh3_64(value))
     }
+
+    /// The number itself.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
 }

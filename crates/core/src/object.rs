@@ -62,6 +62,8 @@ pub struct References {
     pub safe: bool,
     /// Whether it asks for a list, of which each account has its own.
     pub lists: bool,
+    /// In a list, the item behind which, or before which, it asks on.
+    pub cursor: Option<ObjectId>,
     /// What it deletes.
     pub deletes: Option<ObjectId>,
     /// The header by which a provider routes the next request of a turn to where the last one was.

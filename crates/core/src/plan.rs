@@ -157,8 +157,20 @@ pub struct Pool {
     pub target: Arc<Target>,
     /// Its keys, in the order of the configuration; never empty.
     pub keys: Vec<Key>,
-    /// The key whose account's lists (of files, batches …) are shown; `None`: the first one's.
-    pub lists: Option<KeyId>,
+    /// Whose lists (of files, batches …) are shown.
+    pub lists: Lists,
+}
+
+/// Whose lists are shown to a request that names nobody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// Those of the first key's account.
+    #[default]
+    First,
+    /// Those of this key's account.
+    Of(KeyId),
+    /// Those of all accounts, as one.
+    All,
 }
 
 /// What is allowed to talk to us.
@@ -382,7 +394,7 @@ mod tests {
         let secret = Secret::new(format!("sk-{name}"));
         let id = KeyId::of(&secret, &target);
         Pool {
-            lists: None,
+            lists: Lists::First,
             name: name.into(),
             target: target.clone(),
             keys: vec![Key {

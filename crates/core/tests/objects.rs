@@ -24,6 +24,7 @@ fn place(at: At, ids: Ids) -> String {
         At::Item => "body `input[].id` of an `item_reference`".to_owned(),
         At::Answer(name) => format!("answer `{name}`{begin}"),
         At::Header(name) => format!("answer header `{name}`"),
+        At::Credential => format!("credential{begin}"),
     }
 }
 

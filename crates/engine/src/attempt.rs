@@ -1,5 +1,6 @@
 //! Stops 4 and 5 of a request's way: the next key for it, and the request as that key sends it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::asking;
 use crate::body::RequestBody;
 use crate::error::SendError;
 use crate::gather::Gathered;
+use crate::issued::Issued;
 use crate::opening::Opened;
 use crate::record::Record;
 use crate::state::State;
@@ -39,7 +41,7 @@ pub(crate) struct Call<'c> {
     pub(crate) method: Method,
     /// The client's path, without the segment that chose the pool.
     pub(crate) path: &'c str,
-    pub(crate) query: Option<&'c str>,
+    pub(crate) query: Option<Cow<'c, str>>,
     /// The client's headers without credentials, framed anew.
     pub(crate) headers: HeaderMap,
     pub(crate) brought: Brought,
@@ -53,11 +55,15 @@ pub(crate) struct Call<'c> {
     pub(crate) bound: Bound,
     /// What a provider has given it to route it by.
     pub(crate) turn: Option<ObjectId>,
+    /// The client's own credential, if its provider has issued it for it: it goes on as it is.
+    pub(crate) issued: Option<Issued>,
+    /// Where the client sees us, if an answer may lead it past us.
+    pub(crate) seen_at: Option<String>,
     /// Whether it may be sent again although an earlier attempt may have had an effect.
     pub(crate) repeatable: bool,
 }
 
-impl Call<'_> {
+impl<'c> Call<'c> {
     /// As the policy is asked.
     pub(crate) const fn asked(&self) -> Asked<'_> {
         Asked {
@@ -76,7 +82,7 @@ impl Call<'_> {
     pub(crate) async fn choose(
         &self,
         record: &mut Record,
-    ) -> Result<(&Key, Affinity), Option<Duration>> {
+    ) -> Result<(&'c Key, Affinity), Option<Duration>> {
         let asked = self.asked();
         loop {
             // Listens before it asks, or what changes in between would be missed.
@@ -109,7 +115,14 @@ impl Call<'_> {
             return Verdict::new(Matter::Network, "network");
         }
         let own = &self.plan.error_rules;
-        judge::judge_by(own, provider, status, headers, &answer.signals, now)
+        let verdict = judge::judge_by(own, provider, status, headers, &answer.signals, now);
+        match verdict.matter {
+            // It is not our key that is refused.
+            Matter::Key | Matter::Suspicion | Matter::Entitlement if self.issued.is_some() => {
+                Verdict::new(Matter::Request, "the client's own credential")
+            }
+            _ => verdict,
+        }
     }
 
     /// Sends the request with `key` and waits for the head of the answer.
@@ -122,6 +135,7 @@ impl Call<'_> {
         let to = Destination {
             target: &key.target,
             via: key.via.as_deref(),
+            upgrades: false,
         };
         let make = || self.request(key, body.take()?);
         let sending = self
@@ -132,26 +146,37 @@ impl Call<'_> {
             .unwrap_or(Err(SendError::FirstByte(timing.first_byte_timeout)))
     }
 
+    /// Whether what routes it was given out by another account: elsewhere it would lead nowhere.
+    pub(crate) fn is_foreign(&self, key: &Key) -> bool {
+        self.turn.is_some_and(|turn| {
+            let (now, policy) = (self.state.now(), self.state.policy());
+            policy.is_foreign(self.pool, key, turn, now)
+        })
+    }
+
     /// The upstream request: the client's, with exactly one credential, for the key's own host.
     /// `None` only if a configured value is unfit for a header, which validation has excluded.
     fn request(&self, key: &Key, body: RequestBody) -> Option<Request<RequestBody>> {
         let secret = key.secret.expose();
         let provider = provider::credential_of(&key.target, self.path, secret);
         let kind = CredentialKind::choose(provider, self.brought, self.endpoint.dialect);
-        let query = credential::upstream_query(self.query, kind, secret);
+        let query = match &self.issued {
+            Some(own) => own.query(self.query.as_deref()),
+            None => credential::upstream_query(self.query.as_deref(), kind, secret),
+        };
         let path = key.target.join(self.path, query.as_deref()).ok()?;
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
         asking::reframe(&mut request);
-        if let Some(turn) = self.turn {
-            let (now, policy) = (self.state.now(), self.state.policy());
-            // Elsewhere it would route the request to nowhere.
-            if policy.is_foreign(self.pool, key, turn, now) {
-                request.headers_mut().remove(TURN_STATE);
-            }
+        if self.is_foreign(key) {
+            request.headers_mut().remove(TURN_STATE);
         }
-        address(&mut request, key, Some(kind), path)?;
+        if let Some(own) = &self.issued {
+            own.put(request.headers_mut(), None);
+        }
+        let kind = self.issued.is_none().then_some(kind);
+        address(&mut request, key, kind, path)?;
         Some(request)
     }
 }

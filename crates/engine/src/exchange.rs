@@ -1,6 +1,7 @@
 //! The life of one request, in order: admit, read, choose, send, judge, relay. (It was accepted by
 //! the worker; it is settled when its record is dropped.)
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,18 +12,21 @@ use api_key_lb_core::verdict::{Matter, Verdict};
 use api_key_lb_core::wire::dialect::Endpoint;
 use api_key_lb_core::wire::references::{self, Gives};
 use api_key_lb_core::wire::reply::Refusal;
-use api_key_lb_core::wire::{credential, guard, headers, patience};
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use api_key_lb_core::wire::{credential, guard, headers, patience, upload};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::{Method, Request};
 use hyper::body::Incoming;
 
 use crate::attempt::{Call, frame};
 use crate::error::SendError;
 use crate::gather::{Gathered, gather};
-use crate::outcome::{Answered, Outcomes};
+use crate::issued::{self, Issued};
+use crate::lists::Merging;
+use crate::outcome::{Answered, Came, Outcomes};
 use crate::reading::{self, Reading};
 use crate::record::Record;
 use crate::replies::{self, Answer, own};
+use crate::state::State;
 use crate::upstream::Upstreams;
 use crate::websocket::{self, Accepted};
 use crate::worker::Shared;
@@ -42,7 +46,7 @@ pub(crate) async fn serve(
     let mut answer = if origin.is_some() && replies::is_preflight(&request) {
         replies::preflight(&request)
     } else {
-        match admit(&plan, &request) {
+        match admit(&shared.state, &plan, &request) {
             Err(refusal) => replies::refuse(shared, &request, &refusal, endpoint.dialect),
             Ok(()) if replies::is_control(&request) => replies::control(shared, request).await,
             Ok(()) if websocket::is_asked_for(&request) => {
@@ -58,8 +62,12 @@ pub(crate) async fn serve(
 }
 
 /// Stop 2, admit: is this caller allowed, and is the request one that can be served at all?
-fn admit(plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
-    guard::admit(&plan.guard, request.headers(), request.uri())?;
+fn admit(state: &State, plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
+    match guard::admit(&plan.guard, request.headers(), request.uri()) {
+        Err(Refusal::ClientToken)
+            if !replies::is_control(request) && issued::is_brought(state, plan, request) => {}
+        admitted => admitted?,
+    }
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Method);
     }
@@ -115,11 +123,23 @@ async fn forward(
     };
     let (identity, mut facts) = reading.recognise(&head.headers, facts);
     let query = head.uri.query();
-    let references = reading.references(&head.method, query, &head.headers, &mut facts);
+    let mut references = reading.references(&head.method, query, &head.headers, &mut facts);
     let Reading { pool, path, .. } = reading;
-    record.gives(Gives::of(&head.method, path, endpoint));
+    record.gives(Gives::of(&head.method, path, endpoint, facts.stores));
     let bytes = body.length().unwrap_or(0);
+    let issued = Issued::of(&shared.state, pool, &head.headers, head.uri.query());
+    if let Some(issued) = &issued {
+        references.named.insert(references.about, issued.reference);
+    }
+    let merging = Merging::of(&shared.state, pool, &head, endpoint, &references);
     record.request(pool, &facts, &identity, references, bytes);
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let seen_at = upload::seen_at(
+        &head.headers,
+        host.unwrap_or_default(),
+        head.uri.path(),
+        path,
+    );
     let framed = [CONTENT_LENGTH, TRANSFER_ENCODING]
         .iter()
         .any(|name| head.headers.contains_key(name));
@@ -139,7 +159,9 @@ async fn forward(
         repeatable: endpoint.repeatable(&head.method, facts.background) && body.can_repeat(),
         method: head.method,
         path,
-        query: head.uri.query(),
+        query: head.uri.query().map(Cow::Borrowed),
+        issued,
+        seen_at,
         headers: head.headers,
         brought,
         session: record.session().cloned(),
@@ -149,26 +171,35 @@ async fn forward(
         bound: record.bound(),
         turn: record.references().turn,
     };
-    attempts(call, record, &mut body).await
+    if let Some(merging) = merging {
+        return merging.serve(call, record, &mut body).await;
+    }
+    let mut outcomes = Outcomes::default();
+    let came = attempts(&call, &mut record, &mut outcomes, &mut body).await;
+    outcomes.finish(record, came, plan, endpoint.dialect, shared.state.now())
 }
 
 /// Stops 4 to 6, choose, send and judge, until there is an answer to relay.
-async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> Answer {
-    let (plan, dialect) = (call.plan, call.endpoint.dialect);
-    let mut outcomes = Outcomes::default();
+pub(crate) async fn attempts<'c>(
+    call: &Call<'c>,
+    record: &mut Record,
+    outcomes: &mut Outcomes<'c>,
+    body: &mut Gathered,
+) -> Came<'c> {
     loop {
-        let (key, affinity) = match call.choose(&mut record).await {
+        let (key, affinity) = match call.choose(record).await {
             Ok(chosen) => chosen,
-            Err(soonest) => {
-                return outcomes.nothing_left(record, soonest, plan, dialect, call.state.now());
-            }
+            Err(soonest) => return Came::NothingLeft(soonest),
         };
-        let sent = call.ask(key, body).await;
+        let mut sent = call.ask(key, body).await;
 
         let now = call.state.now();
-        let (verdict, may_resend) = match &sent {
+        let (verdict, may_resend) = match &mut sent {
             Ok(answer) => {
                 record.answered(answer.head.status);
+                if let Some(us) = &call.seen_at {
+                    upload::lead_back(&mut answer.head.headers, &key.target, us);
+                }
                 let verdict = call.judge(key, answer, now);
                 let verdict = references::judge(record.references(), answer.head.status, verdict);
                 (
@@ -198,12 +229,12 @@ async fn attempts(call: Call<'_>, mut record: Record, body: &mut Gathered) -> An
                     verdict,
                 };
                 if !again {
-                    return outcomes.give(record, answered, plan, now);
+                    return Came::Answered(answered);
                 }
                 outcomes.answered(answered);
             }
             Err(error) if again => outcomes.failed(error),
-            Err(error) => return outcomes.give_up(record, &error, plan, dialect, now),
+            Err(error) => return Came::Failed(error),
         }
     }
 }

@@ -48,6 +48,20 @@ pub(crate) struct Answered<'p> {
     pub(crate) verdict: Verdict,
 }
 
+/// How the attempts of one request ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one per request, mostly the large one, and a box costs more than its move"
+)]
+pub(crate) enum Came<'p> {
+    /// The last one brought this answer.
+    Answered(Answered<'p>),
+    /// The last one brought none.
+    Failed(SendError),
+    /// There is no key to try, or not before so long from now.
+    NothingLeft(Option<Duration>),
+}
+
 /// How much an answer that is no success helps the client, most first: a failure of the
 /// provider's that it may retry, a limit that ends at a known time, a refusal of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,6 +162,35 @@ impl<'p> Outcomes<'p> {
                 answered
             }
             None => answered,
+        }
+    }
+
+    /// What the client gets.
+    pub(crate) fn finish(
+        self,
+        record: Record,
+        came: Came<'p>,
+        plan: &Plan,
+        dialect: Dialect,
+        now: Moment,
+    ) -> Answer {
+        match came {
+            Came::Answered(answered) => self.give(record, answered, plan, now),
+            Came::Failed(error) => self.give_up(record, &error, plan, dialect, now),
+            Came::NothingLeft(soonest) => self.nothing_left(record, soonest, plan, dialect, now),
+        }
+    }
+
+    /// Whether it would end so again if it were asked once more, as far as is known.
+    pub(crate) fn is_lasting(&self, came: &Came<'p>) -> bool {
+        let is_lasting = |answered: &Answered<'_>| {
+            !matches!(answered.worth(), Worth::Throttled | Worth::ServerFault)
+        };
+        let held = self.best.as_ref().is_none_or(is_lasting);
+        match came {
+            Came::Answered(answered) => held && is_lasting(answered),
+            Came::Failed(_) | Came::NothingLeft(Some(_)) => false,
+            Came::NothingLeft(None) => held && self.failure.is_none(),
         }
     }
 

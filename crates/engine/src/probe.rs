@@ -89,6 +89,7 @@ impl Prober {
             let to = Destination {
                 target: &key.target,
                 via: key.via.as_deref(),
+                upgrades: false,
             };
             let make = || request(key, question, shown);
             let upstreams = Upstreams::new(self.connector.clone());

@@ -14,6 +14,9 @@ use crate::state::State;
 
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
+/// Providers that keep chat completions when they are told to. Those of others are not read for it.
+const STORES_CHATS: [&str; 2] = ["openai", "azure"];
+
 /// What the head says of a request's endpoint.
 pub(crate) fn endpoint(method: &Method, path: &str, headers: &HeaderMap) -> Endpoint {
     Endpoint::of(method, path, headers.contains_key(ANTHROPIC_VERSION))
@@ -109,6 +112,10 @@ fn need(state: &State, plan: &Plan, pool: &Pool, endpoint: Endpoint, headers: &H
         ids: !hint.is_some_and(|hint| hint.settled),
         chain,
         background: endpoint.dialect == Dialect::Responses,
+        stores: pool.keys.len() > 1
+            && endpoint.generates
+            && endpoint.dialect == Dialect::OpenAi
+            && STORES_CHATS.contains(&pool.target.provider().name),
         splice: false,
         references,
     }

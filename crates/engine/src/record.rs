@@ -108,6 +108,11 @@ impl Record {
         self.session.as_ref()
     }
 
+    /// It asks for this model, as has turned out.
+    pub(crate) fn asks_for(&mut self, model: &str) {
+        self.fact.model = Some(model.to_owned());
+    }
+
     /// The objects that it names.
     pub(crate) const fn references(&self) -> &References {
         &self.references
@@ -220,6 +225,16 @@ impl Record {
             self.state.changed().notify_waiters();
         }
         again
+    }
+
+    /// What it asked for is here; now it asks for the next part of it, of another account.
+    pub(crate) fn asks_on(&mut self) {
+        self.release(None);
+        let began = self.tries.began();
+        let mut policy = self.state.policy();
+        policy.gone(&mut self.tries);
+        drop(policy);
+        self.tries = Tries::new(began);
     }
 
     /// An attempt begins with the key that an open connection dictates.

@@ -45,6 +45,7 @@ impl State {
         self.plan.store(plan);
         drop(policy);
         self.changed.notify_waiters();
+        self.websockets.replanned().notify_waiters();
     }
 
     /// The plan in force.
@@ -82,6 +83,11 @@ impl State {
     /// meanwhile.
     pub fn changes(&self, most: usize) -> Memory {
         self.policy().changes(most)
+    }
+
+    /// What was written down is lost: everything counts as changed. The policy is locked meanwhile.
+    pub fn forgotten(&self) {
+        self.policy().forgotten();
     }
 
     /// Facts about ended requests.

@@ -1,8 +1,10 @@
 //! WebSockets: a handshake gets a key as any request does, and is then carried on bytes that nobody
 //! changes. A handshake does nothing, so any refusal of one goes to another key.
 
+mod beginning;
 mod handshake;
 mod open;
+mod pump;
 mod tunnel;
 mod turns;
 
@@ -11,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use api_key_lb_core::Plan;
-use api_key_lb_core::object::References;
+use api_key_lb_core::object::{Keeping, Reference};
 use api_key_lb_core::wire::body::BodyFacts;
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
 use api_key_lb_core::wire::reply::Refusal;
@@ -91,10 +93,14 @@ pub(crate) async fn open(
         model: handshake.model.clone(),
         ..BodyFacts::default()
     };
-    record.request(&handshake.pool, &facts, &identity, References::default(), 0);
-    let call = handshake.call(record.session().cloned(), handshake.model_id(), 0);
+    let named = handshake.named.clone();
+    record.request(&handshake.pool, &facts, &identity, named, 0);
+    let session = record.session().cloned();
+    let call = handshake.call(session, handshake.model_id(), 0, record.bound());
     let mut outcomes = Outcomes::default();
-    let opened = handshake.shake(&call, &mut record, &mut outcomes).await;
+    let opened = handshake
+        .shake(&call, None, &mut record, &mut outcomes)
+        .await;
     let (plan, now) = (&*handshake.plan, state.now());
     let Accepting {
         key,
@@ -103,7 +109,7 @@ pub(crate) async fn open(
         upstream,
     } = match opened {
         Ok(accepting) => accepting,
-        Err(Never::Lacking) => return none(record, NONE_THERE),
+        Err(Never::Lacking | Never::Same) => return none(record, NONE_THERE),
         // It is no use to Codex to try again, and something to fall back.
         Err(Never::Failed(error)) if error.is_broken() && dialect == Dialect::Responses => {
             return none(record, BROKEN);
@@ -125,6 +131,9 @@ pub(crate) async fn open(
     wire::prepare_answer(&mut head.headers, &handshake.offer);
     if let Some(state) = answer::given_out(&head.headers) {
         record.gave_out(state);
+    }
+    if let Some(state) = head.headers.get(answer::TURN_STATE) {
+        record.gave(&[Reference::new(state.as_bytes(), Keeping::Sealed)]);
     }
     label(&mut head.headers, &record, &key.label, affinity, plan);
     record.first_byte(head.status);

@@ -204,6 +204,9 @@ async fn answered<T: Transport>(
     } else if route == Route::Objects {
         let id = state.next_id();
         let answer = ticket.objects(|objects| objects.answer(head, dialect, &id, &body.bytes));
+        if let Some(credential) = objects::issued(head.path(), &id) {
+            ticket.issue(credential);
+        }
         answer.unwrap_or_else(|| error::status(dialect, 404, None, &request_id))
     } else if route == Route::Models {
         models::answer(

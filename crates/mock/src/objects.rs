@@ -11,7 +11,7 @@ use crate::head::Head;
 /// Most objects of one account; nothing is kept beyond.
 const MOST: usize = 10_000;
 /// Collections, and how the ids in them begin: OpenAI's, Anthropic's.
-const COLLECTIONS: [(&str, &str, &str); 12] = [
+const COLLECTIONS: [(&str, &str, &str); 15] = [
     ("files", "file-", "file_"),
     ("uploads", "upload_", "upload_"),
     ("batches", "batch_", "msgbatch_"),
@@ -24,7 +24,21 @@ const COLLECTIONS: [(&str, &str, &str); 12] = [
     ("conversations", "conv_", "conv_"),
     ("cachedContents", "", ""),
     ("responses", "resp_", "resp_"),
+    ("completions", "chatcmpl-", "chatcmpl-"),
+    ("calls", "rtc_", "rtc_"),
+    (CLIENT_SECRETS, ISSUED, ISSUED),
 ];
+/// Credentials that are made for one client …
+const CLIENT_SECRETS: &str = "client_secrets";
+/// … and how they begin.
+const ISSUED: &str = "ek_";
+/// What begins a resumable upload, and what names one that has begun.
+const UPLOAD_COMMAND: &str = "x-goog-upload-command";
+const UPLOAD_ID: &str = "upload_id";
+/// Uploads that have begun.
+const BEGUN: &str = "begun";
+/// Items of a page of a list.
+const PAGE: usize = 10_000;
 
 /// What one account keeps: by id, its collection and itself.
 #[derive(Debug, Default)]
@@ -107,8 +121,14 @@ impl Objects {
         let collection = place.collection;
         let Some(known) = place.id else {
             return match head.method.as_str() {
-                "POST" => self.create(collection, dialect, id, body),
-                _ => self.list(collection, dialect),
+                "POST" if head.header(UPLOAD_COMMAND) == Some("start") => self.begin(head, id),
+                "POST" => match head.parameter(UPLOAD_ID) {
+                    Some(upload) if !self.0.contains_key(upload) => {
+                        not_found(dialect, BEGUN, upload)
+                    }
+                    _ => self.create(collection, dialect, id, body),
+                },
+                _ => self.list(collection, dialect, head),
             };
         };
         let Some((_, value)) = self.0.get(known) else {
@@ -145,17 +165,65 @@ impl Objects {
         self.keep(collection, &id, value.clone());
         let value = match (dialect, collection) {
             (Dialect::Gemini, "files") => json!({"file": value}),
+            (_, CLIENT_SECRETS) => json!({"value": id, "expires_at": 9_999_999_999_u64}),
             _ => value,
         };
-        Answer::json(200, value.to_string())
+        let mut answer = Answer::json(200, value.to_string());
+        if collection == "calls" {
+            answer
+                .headers
+                .add("location", format!("/v1/realtime/calls/{id}"));
+        }
+        answer
     }
 
-    fn list(&self, collection: &str, dialect: Dialect) -> Answer {
-        let kept = self.0.values().filter(|(of, _)| of == collection);
-        let data: Vec<&Value> = kept.map(|(_, value)| value).collect();
+    /// Begins a resumable upload: says where it goes on, which is here.
+    fn begin(&mut self, head: &Head, id: &str) -> Answer {
+        self.keep(BEGUN, id, Value::Null);
+        let mut answer = Answer::json(200, "{}".to_owned());
+        let host = head.header("host").unwrap_or_default();
+        let address = format!(
+            "http://{host}{}?{UPLOAD_ID}={id}&upload_protocol=resumable",
+            head.path()
+        );
+        answer.headers.add("x-goog-upload-url", address);
+        answer
+    }
+
+    /// A page of a list.
+    fn list(&self, collection: &str, dialect: Dialect, head: &Head) -> Answer {
+        let parameter =
+            |names: [&'static str; 2]| names.into_iter().find_map(|name| head.parameter(name));
+        let after = parameter(["after", "after_id"]).or_else(|| head.parameter("pageToken"));
+        if let Some(after) = after
+            && !self.0.contains_key(after)
+        {
+            let message = format!("Unknown cursor {after}");
+            return error::status(dialect, 400, Some(&message), "");
+        }
+        let limit = parameter(["limit", "pageSize"]).and_then(|limit| limit.parse().ok());
+        let behind = |id: &String| after.is_none_or(|after| id.as_str() > after);
+        let mut kept = self
+            .0
+            .iter()
+            .filter(|(id, (of, _))| of == collection && behind(id));
+        let page: Vec<(&String, &Value)> = kept
+            .by_ref()
+            .take(limit.unwrap_or(PAGE))
+            .map(|(id, (_, value))| (id, value))
+            .collect();
+        let has_more = kept.next().is_some();
+        let data: Vec<&Value> = page.iter().map(|(_, value)| *value).collect();
+        let (first, last) = (page.first(), page.last());
         let list = match dialect {
+            // What is empty is left out.
+            Dialect::Gemini if data.is_empty() => json!({}),
+            Dialect::Gemini if has_more => {
+                json!({collection: data, "nextPageToken": last.map(|(id, _)| id)})
+            }
             Dialect::Gemini => json!({ collection: data }),
-            _ => json!({"object": "list", "data": data, "has_more": false}),
+            _ => json!({"object": "list", "data": data, "has_more": has_more,
+                "first_id": first.map(|(id, _)| id), "last_id": last.map(|(id, _)| id)}),
         };
         Answer::json(200, list.to_string())
     }
@@ -192,6 +260,14 @@ pub(crate) fn refused(dialect: Dialect, what: &str, id: &str) -> Answer {
 
 /// Keeps what the answer to a call gives out: the response, and what it has sealed.
 pub(crate) fn keep_answer(objects: &mut Objects, route: Route, id: &str, body: &Value) {
+    if route == Route::Chat && body.get("store").and_then(Value::as_bool) == Some(true) {
+        let id = format!("chatcmpl-{id}");
+        objects.keep(
+            "completions",
+            &id,
+            json!({"id": id, "object": "chat.completion"}),
+        );
+    }
     if route != Route::Responses {
         return;
     }
@@ -201,6 +277,12 @@ pub(crate) fn keep_answer(objects: &mut Objects, route: Route, id: &str, body: &
         objects.keep("responses", &id, json!({"id": id, "object": "response"}));
     }
     objects.keep("sealed", &sealed(id), Value::Null);
+}
+
+/// The credential that was made for a client by a request to this path with this answer.
+pub(crate) fn issued(path: &str, id: &str) -> Option<String> {
+    path.ends_with(CLIENT_SECRETS)
+        .then(|| format!("{ISSUED}{id}"))
 }
 
 /// What the answer called `id` seals.

@@ -391,6 +391,13 @@ impl Ticket {
         Some(ask(&mut account.objects))
     }
 
+    /// Its account has made this credential for a client.
+    pub(crate) fn issue(&self, credential: String) {
+        if let Some(account) = self.account {
+            self.state.lock().owners.insert(credential, account);
+        }
+    }
+
     /// A call's answer begins: from here on its prompt is cached.
     pub(crate) fn begin(&self, call: &Call, usage: Usage) {
         let config = &self.state.config;

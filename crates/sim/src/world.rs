@@ -137,7 +137,7 @@ impl World {
         let settings = &self.settings;
         Ok(Plan {
             default_pool: Some(Pool {
-                lists: None,
+                lists: api_key_lb_core::plan::Lists::First,
                 name: String::new(),
                 keys: keys.collect(),
                 target,

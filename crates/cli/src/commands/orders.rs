@@ -13,7 +13,7 @@ use api_key_lb_core::Secret;
 
 use crate::admin::ORDERS_PATH;
 use crate::args::PlaceArgs;
-use crate::desk::Outcome;
+use crate::desk::Standing;
 use crate::instance::{self, Resident};
 use crate::local_client::ClientError;
 use crate::printer::Printer;
@@ -41,7 +41,9 @@ impl Found {
     pub(super) fn by(place: &PlaceArgs, printer: &Printer) -> Result<Self, String> {
         let env = Environment::of_process();
         let contact = Config::contact_lenient(&place.flags(), &env);
-        let (address, resident, contact) = Self::resident(place, contact, &env, printer);
+        let (address, contact) = Self::place(place, contact, &env, printer);
+        let token = contact.client_tokens.first();
+        let (resident, noted, dir) = instance::meet(address, token, &env, printer);
         let port = contact.port;
         let told = match resident {
             Resident::Ours(told) => told,
@@ -50,7 +52,7 @@ impl Found {
             }
             other => return Err(absence(&other, port)),
         };
-        match instance::noted(&env, port, printer) {
+        match (noted, dir) {
             (Some(noted), Some(dir)) if told.health.instance.as_ref() == Some(&noted.instance) => {
                 Ok(Self {
                     noted,
@@ -63,14 +65,14 @@ impl Found {
         }
     }
 
-    /// Who is where the configuration says; if that cannot be told, because it is broken, the only
-    /// one that there is.
-    fn resident(
+    /// Where the configuration says; if that cannot be told, because it is broken, where the only one is that
+    /// there is.
+    fn place(
         place: &PlaceArgs,
         mut contact: Contact,
         env: &Environment,
         printer: &Printer,
-    ) -> (SocketAddr, Resident, Contact) {
+    ) -> (SocketAddr, Contact) {
         let ask = |contact: &Contact| {
             let address = instance::address(&contact.hosts, contact.port);
             let resident = instance::ask(address, contact.client_tokens.first());
@@ -92,7 +94,7 @@ impl Found {
                 ));
             }
         }
-        (address, resident, contact)
+        (address, contact)
     }
 
     /// Gives an order; its number.
@@ -112,16 +114,18 @@ impl Found {
         })
     }
 
-    /// What came of an order, if it is carried out.
-    pub(super) fn outcome(&self, order: u64) -> Result<Option<Outcome>, ClientError> {
+    /// How it stands with an order.
+    pub(super) fn standing(&self, order: u64) -> Result<Standing, ClientError> {
         let path = format!("{ORDERS_PATH}{order}");
         let token = self.client_token.as_ref();
         let answer = instance::question(self.address, token, &self.noted, &path, PATIENCE)?;
         let mut json = answer.json().unwrap_or_default();
-        if json["done"] != true {
-            return Ok(None);
-        }
-        Ok(serde_json::from_value(json["outcome"].take()).ok())
+        Ok(match (answer.status, json["done"].as_bool()) {
+            (200, Some(true)) => serde_json::from_value(json["outcome"].take())
+                .map_or(Standing::Unknown, Standing::Done),
+            (200, _) => Standing::Open,
+            _ => Standing::Unknown,
+        })
     }
 
     /// Looks again and again until `look` finds something, for so long.

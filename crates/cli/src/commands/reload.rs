@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::admin::RELOAD_PATH;
 use crate::args::ReloadArgs;
+use crate::desk::Standing;
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::reload::told;
@@ -13,17 +14,44 @@ use super::orders::Found;
 /// How long reading a configuration may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How often it is ordered anew of a process that has taken over meanwhile.
+const TRIES: usize = 3;
+/// How long that may take to be done with it.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// Runs the command.
 pub(super) fn run(args: &ReloadArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let found = match Found::by(&args.place, printer) {
-        Ok(found) => found,
-        Err(why) => {
-            printer.error(why);
-            return Ok(Exit::Failure);
+    let mut found;
+    let mut tries = 0;
+    let outcome = loop {
+        tries += 1;
+        found = match Found::by(&args.place, printer) {
+            Ok(found) => found,
+            Err(why) => {
+                printer.error(why);
+                return Ok(Exit::Failure);
+            }
+        };
+        let order = match found.order(RELOAD_PATH) {
+            Ok(order) => order,
+            // As below.
+            Err(_) if tries < TRIES => {
+                std::thread::sleep(AGAIN);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let standing = Found::wait(DEADLINE, || match found.standing(order) {
+            Ok(Standing::Open) => None,
+            standing => Some(standing),
+        });
+        match standing.transpose()? {
+            Some(Standing::Done(outcome)) => break Some(outcome),
+            // Another process has taken over meanwhile, and may have read what was before.
+            Some(_) if tries < TRIES => {}
+            _ => break None,
         }
     };
-    let order = found.order(RELOAD_PATH)?;
-    let outcome = Found::wait(DEADLINE, || found.outcome(order).transpose()).transpose()?;
     let Some(outcome) = outcome else {
         printer.error(format!(
             "process {} has not reloaded its configuration within {} s; `api-key-lb status` says what \

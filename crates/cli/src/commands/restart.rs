@@ -1,12 +1,14 @@
 //! `api-key-lb restart`: has the running process hand over to a new one, and waits until that serves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api_key_lb_control::runtime_file::{Instance, Supervisor};
 
 use crate::admin::RESTART_PATH;
 use crate::args::RestartArgs;
+use crate::desk::Standing;
 use crate::exit::Exit;
+use crate::instance;
 use crate::printer::{self, Printer};
 use crate::supervisor::{self, Request};
 
@@ -15,6 +17,9 @@ use super::orders::Found;
 /// How long a new process may take until it serves, and some more for the old one to say that it
 /// took too long.
 const DEADLINE: Duration = Duration::from_secs(25);
+
+/// How long after the end of the old process the new one may need to be noted.
+const ANNOUNCED: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub(super) fn run(args: &RestartArgs, printer: &Printer) -> anyhow::Result<Exit> {
@@ -34,6 +39,7 @@ pub(super) fn run(args: &RestartArgs, printer: &Printer) -> anyhow::Result<Exit>
 fn hand_over(found: &Found, printer: &Printer) -> anyhow::Result<Exit> {
     let order = found.order(RESTART_PATH)?;
     let old = &found.noted;
+    let mut gone: Option<Instant> = None;
     let ended = Found::wait(DEADLINE, || {
         let successor = Instance::all(&found.dir)
             .into_iter()
@@ -42,8 +48,12 @@ fn hand_over(found: &Found, printer: &Printer) -> anyhow::Result<Exit> {
             return Some(Ok(successor));
         }
         // Once it has handed over, whoever answers does not know the order.
-        let outcome = found.outcome(order).ok().flatten()?;
-        Some(Err(outcome.error.unwrap_or_default()))
+        match found.standing(order) {
+            Ok(Standing::Done(outcome)) => Some(Err(outcome.error.unwrap_or_default())),
+            _ if !instance::is_gone(old.pid) => None,
+            _ if gone.get_or_insert_with(Instant::now).elapsed() < ANNOUNCED => None,
+            _ => Some(Err("it was stopped meanwhile".to_owned())),
+        }
     });
     match ended {
         Some(Ok(successor)) => {
@@ -51,7 +61,15 @@ fn hand_over(found: &Found, printer: &Printer) -> anyhow::Result<Exit> {
             Ok(Exit::Success)
         }
         Some(Err(why)) => {
-            printer.error(format!("not restarted, process {} goes on: {why}", old.pid));
+            let goes_on = if gone.is_some() {
+                "has ended"
+            } else {
+                "goes on"
+            };
+            printer.error(format!(
+                "not restarted, process {} {goes_on}: {why}",
+                old.pid
+            ));
             Ok(Exit::Failure)
         }
         None => {

@@ -70,7 +70,15 @@ fn start(
         Ok(config) => config,
         Err(error) => return refuse(error, predecessor, printer),
     };
+    // What changes from here on is noticed, however long it takes until it serves.
+    let reloader = Reloader::new(&config, flags(args), env.clone());
+    let mut activated = false;
     let handed = match &mut *predecessor {
+        Some(predecessor) if predecessor.letter.activated => {
+            activated = true;
+            let sockets = std::mem::take(&mut predecessor.sockets);
+            Some(adopt(&mut config, sockets, printer))
+        }
         Some(predecessor) => Some(listen::take_over(
             std::mem::take(&mut predecessor.sockets),
             &config.listen.hosts,
@@ -79,7 +87,10 @@ fn start(
         )),
         None if args.detach => None,
         None => match listen::activated() {
-            Ok(Some(sockets)) => Some(adopt(&mut config, sockets, printer)),
+            Ok(Some(sockets)) => {
+                activated = true;
+                Some(adopt(&mut config, sockets, printer))
+            }
             Ok(None) => None,
             Err(error) => Some(Err(error)),
         },
@@ -87,7 +98,14 @@ fn start(
     match handed {
         Some(Ok(listeners)) => {
             super::print_notes(&config, printer);
-            return serve(args, config, listeners, env, predecessor, printer);
+            let start = Start {
+                config,
+                listeners,
+                activated,
+                reloader,
+                env,
+            };
+            return serve(args, start, predecessor, printer);
         }
         Some(Err(error)) => return refuse(error, predecessor, printer),
         None => {}
@@ -97,14 +115,20 @@ fn start(
     if port != 0 {
         let address = instance::address(&config.listen.hosts, port);
         let token = config.plan.guard.client_tokens.first();
-        let mut resident = instance::ask(address, token);
-        if let (Resident::Ours(_), Some(supervisor)) = (&resident, supervisor::of_process(&env)) {
-            let supervisor = supervisor::name(&supervisor);
-            resident = outwait(resident, address, token, (&supervisor, &env), printer);
-        }
-        match resident {
-            Resident::Nobody => {}
-            resident => return occupied(&resident, address, printer),
+        let resident = instance::ask(address, token);
+        let supervisor = supervisor::of_process(&env);
+        match (resident, supervisor) {
+            (Resident::Nobody, _) => {}
+            (
+                Resident::Ours(_) | Resident::Predecessor(_) | Resident::Guarded(_),
+                Some(supervisor),
+            ) => {
+                let supervisor = supervisor::name(&supervisor);
+                outwait(address, token, (&supervisor, &env), printer);
+                // The configuration may be another one by now.
+                return start(args, predecessor, printer);
+            }
+            (resident, _) => return occupied(&resident, address, printer),
         }
     }
     super::print_notes(&config, printer);
@@ -112,7 +136,16 @@ fn start(
         return detach::run(args, &config, &env, printer);
     }
     match listen::bind(&config.listen.hosts, port, config.listen.explicit_hosts) {
-        Ok(listeners) => serve(args, config, listeners, env, predecessor, printer),
+        Ok(listeners) => {
+            let start = Start {
+                config,
+                listeners,
+                activated,
+                reloader,
+                env,
+            };
+            serve(args, start, predecessor, printer)
+        }
         Err(ListenError::Taken(address)) => {
             let token = config.plan.guard.client_tokens.first();
             occupied(&instance::ask(address, token), address, printer)
@@ -123,24 +156,22 @@ fn start(
 
 /// Waits until the proxy in the way has ended: a supervisor would only start us again and again.
 fn outwait(
-    mut resident: Resident,
     address: SocketAddr,
     token: Option<&Secret>,
     (supervisor, env): (&str, &Environment),
     printer: &Printer,
-) -> Resident {
+) {
     let notifier = Notifier::of(env);
     let port = address.port();
     printer.warn(format!(
         "an api-key-lb that {supervisor} did not start runs on port {port} already; waiting until it \
          ends (`api-key-lb stop --port {port}`), because {supervisor} would only start this one again"
     ));
-    while matches!(resident, Resident::Ours(_)) {
+    // One that is too busy to answer has not ended.
+    while !matches!(instance::ask(address, token), Resident::Nobody) {
         notifier.waiting("Waiting for the port", LOOK_AGAIN * 5);
         std::thread::sleep(LOOK_AGAIN);
-        resident = instance::ask(address, token);
     }
-    resident
 }
 
 /// Makes a configuration fit for sockets that systemd has opened: they say where it listens.
@@ -223,14 +254,29 @@ fn occupied(resident: &Resident, address: SocketAddr, printer: &Printer) -> anyh
     Ok(Exit::Success)
 }
 
-fn serve(
-    args: &StartArgs,
+/// What it serves with.
+struct Start {
     config: Config,
     listeners: Vec<TcpListener>,
+    /// Whether systemd has opened them.
+    activated: bool,
+    reloader: Reloader,
     env: Environment,
+}
+
+fn serve(
+    args: &StartArgs,
+    start: Start,
     predecessor: &mut Option<Predecessor>,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
+    let Start {
+        config,
+        listeners,
+        activated,
+        mut reloader,
+        env,
+    } = start;
     // Before anybody knows of us, so that no signal finds us unprepared.
     let host = Host::prepare().context("cannot wait for signals")?;
     let described = describe(&config);
@@ -243,7 +289,7 @@ fn serve(
     };
     // Whoever watches this process, and cannot be told of another one, must see it stay.
     let is_followed = args.detached.is_some() || (supervisor.is_some() && notifier.is_heard());
-    let mut reloader = Reloader::new(&config, flags(args), env);
+    reloader.runs_by(&config);
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
         plan: config.plan,
@@ -295,7 +341,7 @@ fn serve(
     .context("cannot start the log")?;
     let duties = Duties {
         reloader: Some(reloader),
-        recipe: Recipe::of_process(!is_followed).ok(),
+        recipe: Recipe::of_process(!is_followed, activated).ok(),
         notifier,
         predecessor: predecessor.take(),
         log: Some(log),

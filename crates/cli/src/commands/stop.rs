@@ -15,11 +15,15 @@ use crate::admin::STOP_PATH;
 use crate::args::StopArgs;
 use crate::exit::Exit;
 use crate::instance::{self, Resident};
+use crate::local_client::{Answer, ClientError};
 use crate::printer::{self, Printer};
 use crate::supervisor::{self, Request};
 
 use super::status::{STOP_PREDECESSOR, absence};
 
+/// Of an order that is carried out, and of one with the token of another instance.
+const ACCEPTED: u16 = 202;
+const FORBIDDEN: u16 = 403;
 /// How long the answer to the stop request may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// What a process may take to end, besides the time its running answers have.
@@ -35,24 +39,34 @@ pub(crate) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let port = contact.port;
     let address = instance::address(&contact.hosts, port);
     let token = contact.client_tokens.first();
-    let (noted, dir) = instance::noted(&env, port, printer);
-    match instance::ask(address, token) {
+    let (resident, noted, dir) = instance::meet(address, token, &env, printer);
+    // A configuration that cannot be loaded any more does not say how long answers may take.
+    let grace = || {
+        Config::load(&flags, &env).map_or_else(
+            |_| Timing::default().drain_timeout,
+            |config| config.plan.timing.drain_timeout,
+        )
+    };
+    match resident {
         Resident::Ours(told) => {
             let (Some(noted), Some(dir)) = (noted, dir) else {
                 printer.error(unknown(&told.health, port));
                 return Ok(Exit::Failure);
             };
             if told.health.instance.as_deref() != Some(&noted.instance) {
-                forget(&noted, &dir, printer);
+                if instance::is_gone(noted.pid) {
+                    forget(&noted, &dir, printer);
+                }
                 printer.error(unknown(&told.health, port));
                 return Ok(Exit::Failure);
             }
-            // A configuration that cannot be loaded any more does not say how long answers may take.
-            let grace = Config::load(&flags, &env).map_or_else(
-                |_| Timing::default().drain_timeout,
-                |config| config.plan.timing.drain_timeout,
-            );
-            stop(&noted, address, token, &dir, grace, printer)
+            let place = Place {
+                address,
+                token,
+                dir: &dir,
+                env: &env,
+            };
+            stop(noted, &place, grace(), printer)
         }
         Resident::Predecessor(_) => {
             printer.error(format!(
@@ -62,6 +76,16 @@ pub(crate) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
         }
         other => {
             if let (Resident::Nobody, Some(noted), Some(dir)) = (&other, noted, dir) {
+                if !instance::is_gone(noted.pid) {
+                    printer.note(format!("process {} is stopping already", noted.pid));
+                    let place = Place {
+                        address,
+                        token,
+                        dir: &dir,
+                        env: &env,
+                    };
+                    return wait(noted, &place, grace(), printer);
+                }
                 forget(&noted, &dir, printer);
             }
             printer.error(absence(&other, port));
@@ -93,11 +117,26 @@ fn forget(noted: &Instance, dir: &Path, printer: &Printer) {
     }
 }
 
-fn stop(
-    noted: &Instance,
+/// Where it is, and how it is talked to.
+struct Place<'p> {
     address: SocketAddr,
-    client_token: Option<&Secret>,
-    dir: &Path,
+    token: Option<&'p Secret>,
+    /// Where it has noted itself.
+    dir: &'p Path,
+    env: &'p Environment,
+}
+
+impl Place<'_> {
+    fn order(&self, noted: &Instance) -> Result<Answer, ClientError> {
+        // Whoever has taken over may be on another port.
+        let to = SocketAddr::new(self.address.ip(), noted.port);
+        instance::command(to, self.token, noted, STOP_PATH, b"", PATIENCE)
+    }
+}
+
+fn stop(
+    mut noted: Instance,
+    place: &Place<'_>,
     grace: Duration,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
@@ -112,9 +151,17 @@ fn stop(
         }
         printer.note(format!("through `{command}`"));
     } else {
-        let answer = instance::command(address, client_token, noted, STOP_PATH, b"", PATIENCE)
-            .context("cannot ask the proxy to stop")?;
-        if answer.status != 202 {
+        const NO_ANSWER: &str = "cannot ask the proxy to stop";
+        let mut answer = place.order(&noted).context(NO_ANSWER)?;
+        if answer.status == FORBIDDEN
+            && let (_, Some(successor), _) =
+                instance::meet(place.address, place.token, place.env, printer)
+        {
+            // Another process has taken over just now.
+            noted = successor;
+            answer = place.order(&noted).context(NO_ANSWER)?;
+        }
+        if answer.status != ACCEPTED {
             printer.error(format!(
                 "the proxy refused to stop (status {}); end its process with `kill {}`",
                 answer.status, noted.pid
@@ -122,8 +169,32 @@ fn stop(
             return Ok(Exit::Failure);
         }
     }
+    wait(noted, place, grace, printer)
+}
+
+/// Waits until it has ended, and whoever may just have taken over from it.
+fn wait(
+    mut noted: Instance,
+    place: &Place<'_>,
+    grace: Duration,
+    printer: &Printer,
+) -> anyhow::Result<Exit> {
+    let dir = place.dir;
     let deadline = Instant::now() + grace + END_SLACK;
-    while !has_ended(noted, dir) {
+    loop {
+        if has_ended(&noted, dir) {
+            let successor = Instance::all(dir)
+                .into_iter()
+                .find(|other| other.predecessor.as_ref() == Some(&noted.instance));
+            match successor {
+                Some(successor) if !instance::is_gone(successor.pid) => {
+                    noted = successor;
+                    // It may have heard of it already.
+                    let _ = place.order(&noted);
+                }
+                _ => break,
+            }
+        }
         if Instant::now() >= deadline {
             printer.error(format!(
                 "process {} was asked to stop, but still runs after {} s; end it with `kill {}`",
@@ -151,30 +222,5 @@ fn has_ended(noted: &Instance, dir: &Path) -> bool {
         Ok(None) => true,
         Err(_) => false,
     };
-    withdrawn || is_gone(noted.pid)
-}
-
-#[cfg(unix)]
-fn is_gone(pid: u32) -> bool {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
-}
-
-#[cfg(not(unix))]
-fn is_gone(_pid: u32) -> bool {
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[cfg(unix)]
-    #[test]
-    fn this_process_is_not_gone() {
-        assert!(!is_gone(std::process::id()));
-        assert!(is_gone(u32::MAX));
-    }
+    withdrawn || instance::is_gone(noted.pid)
 }

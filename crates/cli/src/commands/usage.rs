@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use crate::args::{ByChoice, UsageArgs};
 use crate::exit::Exit;
-use crate::memory;
 use crate::printer::{self, Printer};
 use crate::render;
 
@@ -41,8 +40,9 @@ pub(super) fn run(args: &UsageArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = Moment::default().after(now.unwrap_or_default());
     let done = if args.prune {
-        let Some((before, sessions)) = bounds(args, &env, now, printer) else {
-            return Ok(Exit::Failure);
+        let (before, sessions) = match bounds(args, &env, now, printer) {
+            Ok(bounds) => bounds,
+            Err(exit) => return Ok(exit),
         };
         store::prune(&path, before, sessions).map(|pruned| {
             format!(
@@ -101,26 +101,21 @@ fn bounds(
     env: &Environment,
     now: Moment,
     printer: &Printer,
-) -> Option<(i64, i64)> {
-    let config = match Config::load(&args.place.flags(), env) {
-        Ok(config) => config,
-        Err(error) => {
-            printer.error(error);
-            return None;
+) -> Result<(i64, i64), Exit> {
+    let before = match args.before.as_deref().map(store::first_hour) {
+        Some(None) => {
+            printer.error("`--before` must be a date such as 2026-07-01");
+            return Err(Exit::Usage);
         }
+        Some(before) => before,
+        None => None,
     };
-    let retention = memory::retention(&config);
-    let before = match &args.before {
-        None => retention.first_hour(now),
-        Some(date) => {
-            let Some(hour) = store::first_hour(date) else {
-                printer.error("`--before` must be a date such as 2026-07-01");
-                return None;
-            };
-            hour
-        }
-    };
-    Some((before, retention.first_use(now)))
+    let retention = Config::retention(&args.place.flags(), env).map_err(|error| {
+        printer.error(error);
+        Exit::Failure
+    })?;
+    let before = before.unwrap_or_else(|| retention.first_hour(now));
+    Ok((before, retention.first_use(now)))
 }
 
 /// The hour that is meant by `7d`, `12h` or a date.

@@ -184,7 +184,7 @@ fn bare_plan() -> anyhow::Result<Plan> {
     let target = Target::parse(DEFAULT_TARGET).context("the default target is no URL")?;
     Ok(Plan {
         default_pool: Some(Pool {
-            lists: None,
+            lists: api_key_lb_core::plan::Lists::First,
             name: String::new(),
             target: Arc::new(target),
             keys: Vec::new(),

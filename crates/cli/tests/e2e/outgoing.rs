@@ -12,7 +12,7 @@ use crate::tls::Authority;
 const HOST: &str = "provider.test";
 
 /// An outgoing proxy that leads every tunnel to `to`, whoever was asked for.
-fn tunnelling(to: SocketAddr) -> Upstream {
+pub fn tunnelling(to: SocketAddr) -> Upstream {
     Upstream::start(move |connection: &mut Connection| {
         if connection.request().is_none() {
             return;

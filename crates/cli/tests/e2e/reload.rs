@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, DEADLINE, Home, Output, Proxy, chat, chat_stream, config, eventually, key, keys,
-    mock_builder, pair, pair_with,
+    CHAT, DEADLINE, Home, Load, Output, Proxy, chat, chat_stream, config, eventually, homes, key,
+    keys, mock_builder, pair, pair_with,
 };
 
 #[track_caller]
@@ -33,56 +32,75 @@ fn labelled(numbers: &[usize]) -> Value {
     keys.collect()
 }
 
+/// Streams that are open while keys come and go.
+const STREAMS: usize = 20;
+const SESSIONS: usize = 120;
+
 #[test]
-fn keys_come_go_and_change_places_under_load_and_sessions_stay_where_they_can() {
-    let mock = mock_builder(4).start().unwrap();
+fn keys_come_go_and_change_places_under_load_and_only_sessions_of_a_key_that_is_gone_move() {
+    let mock = mock_builder(4)
+        .record(1_000_000)
+        .event_delay(Duration::from_millis(40))
+        .output_tokens(80)
+        .start()
+        .unwrap();
     let proxy = Proxy::start(json!({"target": mock.url(), "keys": labelled(&[1, 2, 3])}));
-    let sessions: Vec<String> = (0..60).map(|number| format!("session-{number}")).collect();
-    let served = |session: &String| {
-        let reply = proxy.turn(session, &chat("hi"));
-        reply.is(200);
-        let header = |name: &str| reply.header(name).unwrap().to_owned();
-        (header("x-lb-key"), header("x-lb-affinity"))
-    };
-    let homes: Vec<String> = sessions.iter().map(|one| served(one).0).collect();
-    let ended = AtomicBool::new(false);
-    let turns = std::thread::scope(|scope| {
-        let load: Vec<_> = (0..4)
+    let load = Load::new(proxy.port, SESSIONS);
+    let mut seen = 0;
+    std::thread::scope(|scope| {
+        let streams: Vec<_> = (0..STREAMS)
             .map(|at| {
-                let (sessions, ended, served) = (&sessions, &ended, &served);
+                let mut client = proxy.client();
                 scope.spawn(move || {
-                    let mut turns = 0;
-                    while !ended.load(Ordering::Acquire) {
-                        for session in sessions.iter().skip(at).step_by(4) {
-                            served(session);
-                            turns += 1;
-                        }
-                    }
-                    turns
+                    let body = chat_stream(&format!("stream {at}")).to_string();
+                    client.send("POST", CHAT, &[], body.as_bytes());
+                    client.read()
                 })
             })
             .collect();
-        for numbers in [&[4, 3, 2, 1][..], &[1, 2, 3, 4], &[3, 4, 1]] {
-            let settings = json!({"target": mock.url(), "keys": labelled(numbers)});
-            proxy.home.write_config(&settings);
-            reload(&proxy).is(0).says(&["Configuration reloaded"]);
-            let expected: Vec<String> = numbers.iter().map(|at| format!("k{at}")).collect();
-            assert_eq!(labels(&proxy), expected);
+        assert!(mock.wait_until(DEADLINE, |counters| {
+            counters.total.in_flight as usize >= STREAMS
+        }));
+        load.run(|| {
+            load.turns(2);
+            for numbers in [&[4, 3, 2, 1][..], &[1, 2, 3, 4], &[3, 4, 1]] {
+                seen = mock.requests().len();
+                let settings = json!({"target": mock.url(), "keys": labelled(numbers)});
+                proxy.home.write_config(&settings);
+                reload(&proxy).is(0).says(&["Configuration reloaded"]);
+                let expected: Vec<String> = numbers.iter().map(|at| format!("k{at}")).collect();
+                assert_eq!(labels(&proxy), expected);
+                load.turns(2);
+            }
+        });
+        for stream in streams {
+            let reply = stream.join().unwrap();
+            reply.is(200);
+            assert_eq!(reply.events().last().map(String::as_str), Some("[DONE]"));
         }
-        ended.store(true, Ordering::Release);
-        load.into_iter()
-            .map(|load| load.join().unwrap())
-            .sum::<usize>()
     });
-    assert!(turns > 60, "there was load: {turns}");
-    for (session, home) in sessions.iter().zip(&homes) {
-        let (now, affinity) = served(session);
-        if home == "k2" {
-            assert_ne!(now, "k2", "that key is gone");
+    assert_eq!(load.failures(), 0);
+    let requests = mock.requests();
+    let before = homes(&requests[..seen], SESSIONS);
+    let all = homes(&requests, SESSIONS);
+    let mut of_gone = 0;
+    for (session, (before, all)) in before.iter().zip(&all).enumerate() {
+        assert_eq!(
+            before.len(),
+            1,
+            "{session} has moved although its key stayed"
+        );
+        if before[0] == key(2) {
+            of_gone += 1;
+            assert_eq!(all.len(), 2, "{session} moves once: {all:?}");
         } else {
-            assert_eq!((&now, affinity.as_str()), (home, "home"), "{session} stays");
+            assert_eq!(before, all, "{session} has moved although its key stayed");
         }
     }
+    assert!(
+        of_gone > SESSIONS / 10,
+        "of the key that is gone: {of_gone}"
+    );
 }
 
 #[test]
@@ -239,4 +257,30 @@ fn ordering_over_http_needs_the_token_of_the_instance() {
     assert_eq!(proxy.ask("GET", "/_lb/orders/1", &[], b"").status, 403);
     assert_eq!(proxy.ended(), None);
     assert_eq!(keys(1).len(), labels(&proxy).len());
+}
+
+#[test]
+fn a_file_that_has_no_keys_cannot_be_read_or_is_gone_leaves_the_plan_in_force() {
+    let (mock, proxy) = pair(2);
+    let path = proxy.home.config_path();
+    let good = config(&mock.url(), 2, json!({}));
+    for wrong in ["no keys", "unreadable", "gone"] {
+        fs::remove_file(&path).unwrap();
+        match wrong {
+            "no keys" => fs::write(&path, "{}").unwrap(),
+            // Not even root can read it.
+            "unreadable" => fs::create_dir(&path).unwrap(),
+            _ => {}
+        }
+        reload(&proxy).is(1).says(&["stays in force"]);
+        assert!(
+            proxy.health()["config_error"]["text"].is_string(),
+            "{wrong}"
+        );
+        proxy.turn("s", &chat("hi")).is(200);
+        let _ = fs::remove_dir(&path);
+        proxy.home.write_config(&good);
+        reload(&proxy).is(0);
+        assert!(proxy.health().get("config_error").is_none(), "{wrong}");
+    }
 }

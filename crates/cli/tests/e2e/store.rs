@@ -1,22 +1,18 @@
 //! What outlives the process: sessions, cooldowns and usage, whatever way it ended.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use api_key_lb_mock::{Fault, Mock};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Home, MODELS, Proxy, RESPONSES, chat, config, eventually, free_port, key, keys, mock,
+    CHAT, Home, MODELS, Proxy, RESPONSES, chat, config, free_port, key, keys, mock,
 };
 
 /// What a crash may cost: what was learned within this time before it.
 const LAST: Duration = Duration::from_secs(1);
-const SESSIONS: usize = 200;
 
 /// A home whose configuration has a port of its own, so that the store is found again.
 pub(crate) struct Place {
@@ -77,58 +73,6 @@ pub(crate) fn written(proxy: &Proxy) {
     let problem = &proxy.health()["store"]["problem"];
     assert!(problem.is_null(), "{problem}");
     std::thread::sleep(LAST);
-}
-
-#[test]
-fn after_kill_9_under_load_sessions_stay_on_their_account() {
-    let mock = mock(4);
-    let place = Place::new(&mock, 4, json!({}));
-    let proxy = place.start();
-    // The key that served each session, and when.
-    let homes: Mutex<BTreeMap<usize, (String, Instant)>> = Mutex::default();
-    let ends = AtomicBool::new(false);
-    let port = proxy.port;
-    let load = |worker: usize| {
-        let mut client = crate::support::Client::connect(port);
-        let mut turn = 0;
-        while !ends.load(Ordering::Acquire) {
-            for number in (worker..SESSIONS).step_by(4) {
-                let id = format!("session-{number}");
-                let body = chat(&format!("turn {turn}")).to_string();
-                let headers = [("x-session-id", id.as_str())];
-                client.send("POST", CHAT, &headers, body.as_bytes());
-                let reply = client.read();
-                let label = reply.is(200).header("x-lb-key").unwrap().to_owned();
-                let mut homes = homes.lock().unwrap();
-                let before = homes.insert(number, (label.clone(), Instant::now()));
-                assert!(before.is_none_or(|(home, _)| home == label));
-                if ends.load(Ordering::Acquire) {
-                    return;
-                }
-            }
-            turn += 1;
-        }
-    };
-    std::thread::scope(|scope| {
-        for worker in 0..4 {
-            scope.spawn(move || load(worker));
-        }
-        eventually("every session has been served", || {
-            homes.lock().unwrap().len() == SESSIONS
-        });
-        std::thread::sleep(LAST);
-        ends.store(true, Ordering::Release);
-    });
-    // With what was asked last still on its way to the disk.
-    proxy.end();
-    let proxy = place.start();
-    let mut stayed = 0;
-    for (number, (home, _)) in homes.into_inner().unwrap() {
-        let reply = proxy.turn(&format!("session-{number}"), &chat("after the crash"));
-        let affinity = reply.is(200).header("x-lb-affinity").unwrap().to_owned();
-        stayed += usize::from(affinity == "home" && reply.header("x-lb-key") == Some(&home));
-    }
-    assert!(stayed * 100 >= SESSIONS * 99, "{stayed} of {SESSIONS}");
 }
 
 #[test]

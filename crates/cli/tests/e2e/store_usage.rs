@@ -131,7 +131,7 @@ fn pruning_removes_what_is_older_than_a_date_beside_a_running_proxy() {
     place
         .home
         .run(&["usage", "--prune", "--before", "soon"], &[])
-        .is(1);
+        .is(2);
     place.home.run(&["usage", "--since", "soon"], &[]).is(2);
     place
         .home

@@ -121,6 +121,30 @@ fn a_unit_that_starts_while_another_proxy_runs_waits_instead_of_ending_again_and
     });
 }
 
+#[test]
+fn a_unit_waits_for_a_proxy_that_does_not_talk_to_it_and_reads_its_configuration_again() {
+    let mock = mock(1);
+    let (home, other) = (Home::new(), Home::new());
+    let port = free_port();
+    let token = json!({"port": port, "client_tokens": ["a-long-random-text"]});
+    other.write_config(&config(&mock.url(), 1, token));
+    home.write_config(&config(&mock.url(), 1, json!({"port": port})));
+    let first = Proxy::start_in(&other, &["start"], &[("PORT", "")]);
+    let mut unit = Running(as_systemd(&home, "lb.service", &[]).spawn().unwrap());
+    let mut said = String::new();
+    BufReader::new(unit.0.stderr.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert!(said.contains("waiting until it"), "{said}");
+    let moved = free_port();
+    home.write_config(&config(&mock.url(), 1, json!({"port": moved})));
+    drop(first);
+    eventually("it serves where it shall by now", || {
+        TcpStream::connect(("127.0.0.1", moved)).is_ok()
+            && pid_at(moved) == Some(u64::from(unit.0.id()))
+    });
+}
+
 /// What systemd hears.
 struct Heard(UnixDatagram);
 
@@ -226,6 +250,12 @@ fn sockets_that_systemd_has_opened_are_used_instead_of_others() {
     early.read().is(200);
     assert_eq!(pid_at(port), Some(u64::from(child.0.id())));
     assert_eq!(records(&home)[0]["port"], port);
+    // A process that takes over has no other sockets.
+    home.run(&["restart", "--port", &port.to_string()], &[])
+        .is(0);
+    let new = pid_at(port).unwrap();
+    assert_ne!(new, u64::from(child.0.id()));
+    assert_eq!(records(&home)[0]["port"], port);
     let mut stderr = child.0.stderr.take().unwrap();
     signal(u64::from(child.0.id()), "TERM");
     eventually("it ends", || child.0.try_wait().unwrap().is_some());
@@ -237,4 +267,71 @@ fn sockets_that_systemd_has_opened_are_used_instead_of_others() {
     );
     // Still open: a client that comes now waits for whoever is started next.
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+}
+
+/// Starts the program as a child of the process of launchd, or says that this cannot be done here.
+#[cfg(target_os = "linux")]
+fn as_launchd(home: &Home, label: &str) -> Option<u64> {
+    let command = home.command(&[], &[]);
+    // The shell ends at once, and its child belongs to process 1, unless somebody else collects orphans.
+    let line = "(sleep 0.3; exec \"$0\" start) >/dev/null 2>&1 &";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", line, env!("CARGO_BIN_EXE_api-key-lb")])
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("XPC_SERVICE_NAME", label)
+        .current_dir(home.path("cwd"))
+        .stdin(Stdio::null());
+    assert!(shell.status().unwrap().success());
+    eventually("it notes itself", || !records(home).is_empty());
+    let pid = records(home)[0]["pid"].as_u64().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let parent = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap();
+    if parent == "1" {
+        return Some(pid);
+    }
+    signal(pid, "KILL");
+    None
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn under_launchd_stop_and_restart_go_through_it() {
+    let mock = mock(1);
+    let home = Home::new();
+    home.write_config(&config(&mock.url(), 1, json!({"port": free_port()})));
+    let Some(pid) = as_launchd(&home, "com.example.lb") else {
+        return;
+    };
+    let calls = home.path("calls");
+    let fake = |script: &str| {
+        let text = format!("#!/bin/sh\necho \"$@\" >> {}\n{script}\n", calls.display());
+        let path = home.write("bin/launchctl", &text);
+        set_mode(&path, 0o700);
+        let path = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{path}", home.path("bin").display())
+    };
+    let refuses = fake("exit 3");
+    for command in ["stop", "restart"] {
+        home.run(&[command], &[("PATH", &refuses)])
+            .is(1)
+            .says(&["launchctl", "com.example.lb"]);
+        assert!(runs(pid), "it does not end what would only come back");
+    }
+    let kills = fake(&format!("kill {pid}"));
+    home.run(&["stop"], &[("PATH", &kills)])
+        .is(0)
+        .says(&["topped"]);
+    eventually("it has ended", || !runs(pid));
+    let calls = fs::read_to_string(&calls).unwrap();
+    let verbs: Vec<&str> = calls
+        .lines()
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect();
+    assert_eq!(verbs, ["bootout", "kickstart -k", "bootout"]);
 }

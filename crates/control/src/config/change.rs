@@ -167,9 +167,19 @@ impl Config {
             ),
             ("ca_file", self.ca_file != running.ca_file),
             ("log", self.log != running.log),
+            ("usage_days", self.usage_days != running.usage_days),
+            ("list_account", self.shows_other_lists(running)),
         ];
         let changed = settings.iter().filter(|(_, differs)| *differs);
         applied.extend(changed.map(|(name, _)| format!("`{name}` is another")));
+    }
+
+    fn shows_other_lists(&self, running: &Self) -> bool {
+        let mut pools = self.plan.pools();
+        pools.any(|pool| {
+            let mut known = running.plan.pools();
+            known.any(|known| known.name == pool.name && known.lists != pool.lists)
+        })
     }
 }
 

@@ -47,6 +47,8 @@ use settings::{
 };
 use sheet::{Sheet, number, switch};
 
+use crate::store::Retention;
+
 /// The TCP port unless another is configured.
 pub const DEFAULT_PORT: u16 = 4577;
 /// The target of the default pool unless another is configured.
@@ -210,6 +212,39 @@ impl Config {
             port: port.or(in_file).unwrap_or(DEFAULT_PORT),
             hosts,
             client_tokens: client_tokens(&sheet.list("client_tokens"), env, &mut ignored),
+        }
+    }
+
+    /// For how long a store keeps things. Works without keys, as whoever looks at a store needs
+    /// none, but not if what it is about is wrong: something may be removed by it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with what is wrong with the file or with these settings.
+    pub fn retention(flags: &Flags, env: &Environment) -> Result<Retention, ConfigError> {
+        let mut findings = Findings::default();
+        let mut sheet = match find_file(flags, env) {
+            Ok(None) => Some(Sheet::default()),
+            Ok(Some(file)) => read_file(&file.path, &mut findings),
+            Err(problem) => {
+                findings.problems.push(problem);
+                None
+            }
+        }
+        .unwrap_or_default();
+        sheet.overlay(flags, env);
+        // What else is wrong is no matter here.
+        sheet
+            .scalars
+            .retain(|name, _| ["session_ttl_ms", "max_sessions", "usage_days"].contains(name));
+        let retention = Retention {
+            session_ttl: timing(&sheet, &mut findings).session_ttl,
+            sessions: limits(&sheet, &mut findings).sessions,
+            usage_days: usage_days(&sheet, &mut findings),
+        };
+        if findings.problems.is_empty() {
+            Ok(retention)
+        } else {
+            Err(findings.into_error())
         }
     }
 

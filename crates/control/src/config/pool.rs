@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api_key_lb_core::plan::RESERVED_POOL_NAMES;
+use api_key_lb_core::plan::{Lists, RESERVED_POOL_NAMES};
 use api_key_lb_core::provider::{self, PROVIDERS, Provider};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::{AccountId, Key, KeyId, Pool};
@@ -15,6 +15,8 @@ use super::finding::{Findings, NoteLevel, Place, Sourced};
 use super::network::{Proxies, is_private};
 use super::sheet::{KeyEntry, PoolEntry, whole};
 
+/// What `list_account` says for those of all, unless somebody has called a key or an account so.
+const ALL: &str = "all";
 /// The most characters of a label or a pool name.
 const MOST_NAME: usize = 64;
 
@@ -212,7 +214,7 @@ impl<'a> PoolBuilder<'a> {
             );
         }
         (!keys.is_empty()).then(|| Pool {
-            lists: None,
+            lists: Lists::First,
             name: name.to_owned(),
             target: target.clone(),
             keys,
@@ -286,7 +288,8 @@ impl<'a> PoolBuilder<'a> {
     }
 }
 
-/// Has every pool show the lists of the key, or of the account, that is called so.
+/// Has every pool show the lists of the key, or of the account, that is called so; those of all
+/// accounts if none is.
 pub(crate) fn set_lists<'p>(
     pools: impl Iterator<Item = &'p mut Pool>,
     given: &Sourced<String>,
@@ -295,12 +298,22 @@ pub(crate) fn set_lists<'p>(
     let name = given.value.trim();
     let mut found = false;
     let mut labels = Vec::new();
-    for pool in pools {
+    let mut pools: Vec<&mut Pool> = pools.collect();
+    for pool in &mut pools {
         let account = AccountId::named(&pool.name, name);
         let called = |key: &&Key| key.label == name || key.account == account;
-        pool.lists = pool.keys.iter().find(called).map(|key| key.id);
-        found |= pool.lists.is_some();
+        pool.lists = match pool.keys.iter().find(called) {
+            Some(key) => Lists::Of(key.id),
+            None => Lists::First,
+        };
+        found |= pool.lists != Lists::First;
         labels.extend(pool.keys.iter().map(|key| format!("`{}`", key.label)));
+    }
+    if !found && name == ALL {
+        for pool in pools {
+            pool.lists = Lists::All;
+        }
+        return;
     }
     // Without any key there are other problems.
     if !found && !labels.is_empty() {
@@ -308,7 +321,7 @@ pub(crate) fn set_lists<'p>(
             &given.place,
             format!(
                 "`list_account` is `{name}`, but no key has this label or belongs to an account of \
-                 this name; write one of {}, the name of an account, or remove it",
+                 this name; write one of {}, the name of an account, `all`, or remove it",
                 labels.join(", ")
             ),
         );

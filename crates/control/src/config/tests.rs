@@ -8,6 +8,8 @@ mod surroundings;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use api_key_lb_core::plan::Lists;
+
 use super::*;
 use crate::private_file::scratch::Scratch;
 use crate::private_file::write_private;
@@ -321,7 +323,7 @@ fn every_setting_of_the_file_arrives() {
     );
     assert_eq!(keys[2].account, AccountId::of_key(keys[2].id));
     let pool = plan.default_pool.as_ref().unwrap();
-    assert_eq!(pool.lists, Some(keys[0].id));
+    assert_eq!(pool.lists, Lists::Of(keys[0].id));
     assert!(plan.guard.client_tokens[1].matches(b"token-2"));
     assert!(plan.guard.beyond_loopback && config.listen.explicit_hosts);
     assert_eq!(plan.guard.allowed_hosts, ["my-machine.local", "10.0.0.7"]);

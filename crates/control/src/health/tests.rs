@@ -15,7 +15,7 @@ use super::*;
 fn pool(name: &str, url: &str, secrets: &[&str], account: Option<AccountId>) -> Pool {
     let target = Arc::new(Target::parse(url).unwrap());
     Pool {
-        lists: None,
+        lists: api_key_lb_core::plan::Lists::First,
         name: name.into(),
         target: target.clone(),
         keys: secrets

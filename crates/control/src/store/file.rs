@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path, now: Moment) -> Result<(Connection, Option<Strin
     let aside = set_aside(path, ending, now)?;
     let words = format!(
         "the store `{}` cannot be used: {why}. It is now `{}`, and an empty one takes its place; \
-         sessions start anew, and nothing else is lost",
+         sessions, cooldowns and usage start anew, nothing else is lost",
         path.display(),
         aside.display()
     );
@@ -75,13 +75,31 @@ pub(super) fn is_corrupt(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// Whether a failure to read says that the file is damaged: if it is not the disk, a lock or memory,
+/// then what stands there is not what we have written.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        None | Some(ErrorCode::Unknown | ErrorCode::TypeMismatch) => true,
+        Some(_) => is_corrupt(error),
+    }
+}
+
+/// Which file is at `path`, if any: not the one that was there, if somebody has removed that.
+#[cfg(unix)]
+pub(super) fn which(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Which file is at `path`, if any.
+#[cfg(not(unix))]
+pub(super) fn which(path: &Path) -> Option<(u64, u64)> {
+    path.exists().then_some((0, 0))
+}
+
 /// Renames the file, and what is beside it, and says to what.
 pub(super) fn set_aside(path: &Path, ending: &str, now: Moment) -> Result<PathBuf, StoreError> {
-    let with = |path: &Path, more: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(more);
-        PathBuf::from(name)
-    };
     let date = super::time::compact(now);
     let aside = with(path, &format!(".{ending}-{date}"));
     std::fs::rename(path, &aside).map_err(|source| StoreError::Io {
@@ -95,12 +113,16 @@ pub(super) fn set_aside(path: &Path, ending: &str, now: Moment) -> Result<PathBu
     Ok(aside)
 }
 
+fn with(path: &Path, more: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(more);
+    PathBuf::from(name)
+}
+
 /// Bytes of the file and what is beside it.
 pub(super) fn bytes(path: &Path) -> u64 {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
-    let mut log = path.as_os_str().to_owned();
-    log.push(BESIDE[0]);
-    size(path) + size(Path::new(&log))
+    size(path) + size(&with(path, BESIDE[0]))
 }
 
 /// For whoever only looks: nothing is made, checked or changed.
@@ -112,7 +134,28 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
 /// For whoever tidies up beside a running proxy.
 pub(super) fn open_to_prune(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    known(path, flags)
+    let mut connection = known(path, flags)?;
+    schema::migrate(&mut connection).map_err(|source| StoreError::Sql {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(connection)
+}
+
+/// For a process that another one has taken over from, which owns the file by now, and perhaps in
+/// its newer form: nothing is made, changed or set aside; what is added is added by name.
+pub(super) fn open_to_add(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing(path.to_owned()));
+    }
+    let opened = connect(path).and_then(|connection| {
+        connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+        Ok(connection)
+    });
+    opened.map_err(|source| StoreError::Sql {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn known(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -126,7 +169,8 @@ fn known(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(10 * PATIENCE).map_err(failed)?;
     match schema::version(&connection).map_err(failed)? {
-        VERSION => Ok(connection),
+        // What is asked for here is the same in all of them.
+        1..=VERSION => Ok(connection),
         other => Err(StoreError::Version {
             path: path.to_owned(),
             other,
@@ -198,7 +242,7 @@ fn usable(path: &Path) -> Result<Connection, Unfit> {
             |_| Ok(()),
         )
         .map_err(judge)?;
-    schema::migrate(&mut connection, version).map_err(judge)?;
+    schema::migrate(&mut connection).map_err(judge)?;
     Ok(connection)
 }
 
@@ -215,10 +259,20 @@ fn create(path: &Path) -> io::Result<()> {
         create_private_directory(dir)?;
     }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
+    let file = match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // The log of a file that somebody has removed would be taken for this one's.
+            for beside in BESIDE {
+                let _ = std::fs::remove_file(with(path, beside));
+            }
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
+        Err(error) => return Err(error),
+    };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;

@@ -8,6 +8,7 @@
 //! hashes of keys and accounts, so that of keys that are gone simply is never asked for.
 
 mod file;
+mod recognised;
 mod rows;
 mod schema;
 mod tally;
@@ -46,6 +47,8 @@ pub struct Setup {
 pub trait Source: Send + 'static {
     /// At most `most` rows about what has changed since they were last taken.
     fn changes(&self, most: usize) -> Memory;
+    /// The file is lost with all that was written: everything counts as changed.
+    fn forgotten(&self);
     /// The time.
     fn now(&self) -> Moment;
 }

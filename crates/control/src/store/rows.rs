@@ -1,5 +1,6 @@
 //! What the policy remembers, as rows of tables: written, and read back.
 
+use super::recognised;
 use super::time::stored as time;
 use api_key_lb_core::fact::{ModelId, SessionId};
 use api_key_lb_core::headroom::{Axis, Bucket};
@@ -56,7 +57,7 @@ pub(super) fn write(
     if !memory.objects.is_empty() {
         objects(transaction, &memory.objects)?;
     }
-    Ok(())
+    recognised::write(transaction, memory)
 }
 
 fn objects(transaction: &Transaction<'_>, rows: &[ObjectRow]) -> rusqlite::Result<()> {
@@ -252,16 +253,19 @@ pub(super) fn read(
             .prepare("SELECT object, keeping, account, used FROM objects ORDER BY used")?
             .query_map([], object)?,
     )?;
-    Ok(Memory {
+    let mut memory = Memory {
         objects,
         sessions,
         accounts,
         keys,
         owners,
-    })
+        ..Memory::default()
+    };
+    recognised::read(connection, &mut memory, since, most)?;
+    Ok(memory)
 }
 
-fn list<T>(
+pub(super) fn list<T>(
     mut statement: Statement<'_>,
     params: impl rusqlite::Params,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
@@ -457,7 +461,7 @@ fn model_of(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<ModelId>> {
     Ok(model.map(|model| ModelId::from_number(model.cast_unsigned())))
 }
 
-fn moment(row: &Row<'_>, at: usize) -> rusqlite::Result<Moment> {
+pub(super) fn moment(row: &Row<'_>, at: usize) -> rusqlite::Result<Moment> {
     let millis: i64 = row.get(at)?;
     Ok(Moment::from_unix_millis(u64::try_from(millis).unwrap_or(0)))
 }

@@ -1,6 +1,6 @@
 //! The tables, and how a file of an older version becomes one of this.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// What tells our files from those of other programs that use SQLite: "AKLB".
 pub(super) const APPLICATION: i64 = 0x414B_4C42;
@@ -12,7 +12,9 @@ pub(super) const VERSION: i64 = STEPS.len() as i64;
 /// Sessions, accounts, keys, models and objects are hashes; times are milliseconds since 1970, hours are
 /// hours. Only `usage` and `labels` hold texts: the names of models that were served, and what the
 /// configuration calls its keys.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[FIRST, RECOGNITION];
+
+const FIRST: &str = "
     CREATE TABLE sessions (
         id BLOB PRIMARY KEY, account INTEGER NOT NULL, served INTEGER NOT NULL, used INTEGER NOT NULL,
         bytes INTEGER NOT NULL, tokens INTEGER NOT NULL, places BLOB NOT NULL
@@ -61,20 +63,41 @@ const STEPS: &[&str] = &["
         output INTEGER NOT NULL, waited_ms INTEGER NOT NULL,
         PRIMARY KEY (hour, key, model)
     ) WITHOUT ROWID;
-"];
+";
+
+/// What conversations without an id are recognised by.
+const RECOGNITION: &str = "
+    CREATE TABLE threads (
+        id BLOB PRIMARY KEY, used INTEGER NOT NULL, length INTEGER NOT NULL, last INTEGER NOT NULL,
+        before_last INTEGER NOT NULL, opening INTEGER NOT NULL, began_twice INTEGER NOT NULL,
+        named INTEGER NOT NULL, read_bytes INTEGER NOT NULL, stride INTEGER NOT NULL,
+        links BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE shared (
+        id BLOB PRIMARY KEY, used INTEGER NOT NULL, why TEXT, many INTEGER, since INTEGER,
+        openers BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE answers (
+        answer INTEGER PRIMARY KEY, session BLOB NOT NULL, learned INTEGER NOT NULL
+    );
+";
 
 /// The version of the file; 0 if it is new.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Brings a file of `from` up to this version, or leaves it as it was.
-pub(super) fn migrate(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
-    if from >= VERSION {
+/// Brings the file up to this version, or leaves it as it was.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    if version(connection)? >= VERSION {
         return Ok(());
     }
-    let transaction = connection.transaction()?;
-    let done = usize::try_from(from).unwrap_or(0);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it meanwhile.
+    let done = usize::try_from(version(&transaction)?).unwrap_or(0);
+    if done >= STEPS.len() {
+        return Ok(());
+    }
     for step in STEPS.iter().skip(done) {
         transaction.execute_batch(step)?;
     }
@@ -86,4 +109,11 @@ fn sign(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
     ))
+}
+
+/// A file as the first version made it.
+#[cfg(test)]
+pub(super) fn make_first(connection: &Connection) {
+    let sql = format!("{FIRST} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1;");
+    connection.execute_batch(&sql).unwrap();
 }

@@ -2,11 +2,13 @@
 //! disk, the proxy starts and goes on.
 
 mod rows;
+mod trouble;
 mod usage;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,9 @@ use api_key_lb_core::AccountId;
 use api_key_lb_core::fact::SessionId;
 use api_key_lb_core::object::Keeping;
 use api_key_lb_core::policy::ObjectRow;
-use api_key_lb_core::policy::memory::{AccountRow, OwnerRow, SessionRow};
+use api_key_lb_core::policy::memory::{
+    AccountRow, AnswerRow, LinkRow, OwnerRow, SessionRow, ThreadRow,
+};
 use rusqlite::Connection;
 
 use super::tally::Slot;
@@ -43,7 +47,7 @@ fn setup(dir: &Path) -> Setup {
 
 /// Rows to be taken, and a clock that stands.
 #[derive(Clone, Default)]
-struct Policy(Arc<Mutex<Memory>>);
+struct Policy(Arc<Mutex<Memory>>, Arc<AtomicUsize>);
 
 impl Policy {
     fn changed(&self, memory: Memory) {
@@ -64,6 +68,10 @@ impl Source for Policy {
             taken.append(rest);
         }
         taken
+    }
+
+    fn forgotten(&self) {
+        self.1.fetch_add(1, Ordering::AcqRel);
     }
 
     fn now(&self) -> Moment {
@@ -110,6 +118,35 @@ fn session(number: u128, used: Moment) -> SessionRow {
         bytes: 4_000,
         tokens: 1_000,
         places: [None; SessionRow::PLACES],
+    }
+}
+
+fn thread_of(session: &SessionRow) -> ThreadRow {
+    let link = |position| LinkRow {
+        position,
+        rank: 1,
+        link: u64::from(position) ^ session.id.0 as u64,
+    };
+    ThreadRow {
+        id: session.id,
+        used: session.used,
+        length: 40,
+        end: 1,
+        before_end: u64::MAX,
+        opening: 2,
+        began_twice: false,
+        named: false,
+        read_bytes: 40_000,
+        stride: 8,
+        links: (1..=20).map(link).collect(),
+    }
+}
+
+fn answer(answer: u64, learned: Moment) -> AnswerRow {
+    AnswerRow {
+        answer,
+        session: SessionId(u128::from(answer)),
+        learned,
     }
 }
 
@@ -232,7 +269,7 @@ fn a_file_that_is_damaged_or_not_ours_is_set_aside_and_an_empty_one_takes_its_pl
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_kept_for_it_and_one_of_an_older_version_is_brought_up_to_date() {
+fn a_file_of_a_newer_version_is_kept_for_it() {
     let scratch = Scratch::new();
     written(scratch.path(), sessions(3));
     let file = path(scratch.path(), 4577);
@@ -255,11 +292,6 @@ fn a_file_of_a_newer_version_is_kept_for_it_and_one_of_an_older_version_is_broug
         .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
         .unwrap();
     assert_eq!(sessions, 3);
-    // Version 0 is a file without tables, as it is before the first step.
-    let mut empty = Connection::open_in_memory().unwrap();
-    schema::migrate(&mut empty, 0).unwrap();
-    assert_eq!(schema::version(&empty).unwrap(), schema::VERSION);
-    schema::migrate(&mut empty, schema::VERSION).unwrap();
 }
 
 #[cfg(unix)]
@@ -294,105 +326,6 @@ fn only_its_owner_can_read_the_file_and_what_is_beside_it() {
 }
 
 #[test]
-fn a_place_where_nothing_can_be_written_is_said_once_and_tried_again() {
-    let scratch = Scratch::new();
-    let dir = scratch.path().join("state");
-    fs::write(&dir, "a file where the directory should be").unwrap();
-    let (mut store, memory, words) = open(&dir);
-    assert!(memory.is_empty());
-    let policy = Policy::default();
-    let standing = store.standing();
-    assert!(standing().problem.is_some());
-    store.start(policy.clone()).unwrap();
-    policy.changed(sessions(2));
-    assert!(store.flush());
-    assert!(store.flush());
-    assert_eq!(words.all().len(), 1, "{:?}", words.all());
-    assert!(
-        words.all()[0].contains("in memory only"),
-        "{:?}",
-        words.all()
-    );
-    fs::remove_file(&dir).unwrap();
-    eventually("it is tried again", || standing().problem.is_none());
-    store.finish();
-    assert_eq!(words.all().len(), 2, "{:?}", words.all());
-    assert_eq!(open(&dir).1.sessions.len(), 2, "nothing was lost meanwhile");
-}
-
-#[test]
-fn a_full_disk_loses_nothing_once_there_is_room_again() {
-    let scratch = Scratch::new();
-    let words = Words::default();
-    let (mut writer, shared) = writer::for_tests(setup(scratch.path()), words.listen());
-    let policy = Policy::default();
-    writer.limits_pages(Some(30));
-    writer.turn(&policy);
-    policy.changed(sessions(5_000));
-    let one = Counts {
-        requests: 1,
-        ..Counts::default()
-    };
-    let slot = Slot {
-        hour: hour(at(0)),
-        key: KeyId::from_number(1),
-        model: "m".into(),
-    };
-    writer.tally().give_back(HashMap::from([(slot, one)]));
-    for _ in 0..3 {
-        writer.turn(&policy);
-    }
-    assert_eq!(words.all().len(), 1, "{:?}", words.all());
-    assert!(words.all()[0].contains("full"), "{:?}", words.all());
-    assert!(shared().problem.is_some());
-    writer.limits_pages(None);
-    writer.turn(&policy);
-    assert_eq!(shared().problem, None);
-    assert_eq!(words.all().len(), 2, "{:?}", words.all());
-    drop(writer);
-    let file = path(scratch.path(), 4577);
-    let report = report(&file, &[By::Key], None).unwrap();
-    assert_eq!(report.total.requests, 1);
-    let connection = Connection::open(&file).unwrap();
-    let sessions: i64 = connection
-        .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(sessions, 5_000);
-}
-
-#[test]
-fn a_lock_that_another_process_holds_delays_nothing_but_the_writing() {
-    let scratch = Scratch::new();
-    let (mut store, _, words) = open(scratch.path());
-    let policy = Policy::default();
-    let standing = store.standing();
-    store.start(policy.clone()).unwrap();
-    let other = Connection::open(path(scratch.path(), 4577)).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    policy.changed(sessions(2));
-    eventually("it notices", || standing().problem.is_some());
-    assert!(words.all()[0].contains("locked"), "{:?}", words.all());
-    other.execute_batch("COMMIT").unwrap();
-    eventually("it is written", || standing().problem.is_none());
-    store.finish();
-    assert_eq!(open(scratch.path()).1.sessions.len(), 2);
-}
-
-#[test]
-fn a_file_that_somebody_removes_is_made_again() {
-    let scratch = Scratch::new();
-    let (mut store, _, _) = open(scratch.path());
-    let policy = Policy::default();
-    store.start(policy.clone()).unwrap();
-    fs::remove_file(path(scratch.path(), 4577)).unwrap();
-    policy.changed(sessions(2));
-    assert!(store.flush());
-    assert!(path(scratch.path(), 4577).exists());
-    store.finish();
-    assert_eq!(open(scratch.path()).1.sessions.len(), 2);
-}
-
-#[test]
 fn the_file_is_bounded_by_time_and_by_number() {
     let scratch = Scratch::new();
     let mut memory = sessions(1_500);
@@ -400,6 +333,12 @@ fn the_file_is_bounded_by_time_and_by_number() {
         row.used = at(-age);
     }
     memory.sessions.push(session(9_999, at(-4_000)));
+    memory.threads = memory.sessions.iter().map(thread_of).collect();
+    // Not read of late, but used.
+    memory.threads[5].used = at(-9_000);
+    memory.answers = (0..1_500)
+        .map(|number| answer(number, at(-4_000)))
+        .collect();
     let id = AccountId::from_number(3);
     memory.owners.push(OwnerRow {
         account: id,
@@ -421,6 +360,7 @@ fn the_file_is_bounded_by_time_and_by_number() {
         (count("sessions"), count("usage"), count("owners")),
         (1_000, 1, 1)
     );
+    assert_eq!((count("threads"), count("answers")), (1_000, 0));
     tidy::tidy(
         &mut Connection::open(&file).unwrap(),
         &retention,
@@ -428,4 +368,5 @@ fn the_file_is_bounded_by_time_and_by_number() {
     )
     .unwrap();
     assert_eq!((count("sessions"), count("owners")), (0, 0));
+    assert_eq!(count("threads"), 0);
 }

@@ -18,7 +18,7 @@ const MOST_USAGE: i64 = 2_000_000;
 /// For how long it is kept which account has a file, a response …
 const OBJECTS_FOR: Duration = Duration::from_secs(180 * 24 * 3600);
 /// … and of how many.
-const MOST_OBJECTS: i64 = 200_000;
+const MOST_OBJECTS: usize = 200_000;
 
 /// For how long things are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,18 +62,14 @@ pub(super) fn tidy(
             [usage - MOST_USAGE],
         )?;
     }
-    transaction.execute(
-        "DELETE FROM sessions WHERE used < ?",
-        [retention.first_use(now)],
-    )?;
-    let sessions: i64 =
-        transaction.query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))?;
-    let over = sessions.saturating_sub_unsigned(retention.sessions as u64);
-    if over > 0 {
-        transaction.execute(
-            "DELETE FROM sessions WHERE used < (SELECT used FROM sessions ORDER BY used LIMIT 1 OFFSET ?)",
-            [over],
-        )?;
+    sessions(&transaction, retention.first_use(now))?;
+    for (table, used) in [
+        ("sessions", "used"),
+        ("threads", "used"),
+        ("shared", "used"),
+        ("answers", "learned"),
+    ] {
+        newest(&transaction, table, used, retention.sessions)?;
     }
     let forgotten = now
         .unix_millis()
@@ -108,11 +104,39 @@ fn objects(transaction: &Transaction<'_>, now: Moment) -> rusqlite::Result<()> {
         .saturating_sub(OBJECTS_FOR.as_millis() as u64);
     let before = i64::try_from(millis).unwrap_or(i64::MAX);
     transaction.execute("DELETE FROM objects WHERE used < ?", [before])?;
-    let count: i64 = transaction.query_row("SELECT count(*) FROM objects", [], |row| row.get(0))?;
-    if count > MOST_OBJECTS {
+    newest(transaction, "objects", "used", MOST_OBJECTS)
+}
+
+/// Removes sessions not used since `before`, and what they were recognised by; how many there were.
+pub(super) fn sessions(transaction: &Transaction<'_>, before: i64) -> rusqlite::Result<usize> {
+    let sessions = transaction.execute("DELETE FROM sessions WHERE used < ?", [before])?;
+    // Of those that are left, the messages may not have been read of late.
+    transaction.execute(
+        "DELETE FROM threads WHERE used < ? AND id NOT IN (SELECT id FROM sessions)",
+        [before],
+    )?;
+    transaction.execute("DELETE FROM shared WHERE used < ?", [before])?;
+    transaction.execute("DELETE FROM answers WHERE learned < ?", [before])?;
+    Ok(sessions)
+}
+
+/// Leaves the latest `most` rows of a table.
+fn newest(
+    transaction: &Transaction<'_>,
+    table: &str,
+    used: &str,
+    most: usize,
+) -> rusqlite::Result<()> {
+    let sql = format!("SELECT count(*) FROM {table}");
+    let count: i64 = transaction.query_row(&sql, [], |row| row.get(0))?;
+    let over = count.saturating_sub_unsigned(most as u64);
+    if over > 0 {
         transaction.execute(
-            "DELETE FROM objects WHERE used < (SELECT used FROM objects ORDER BY used LIMIT 1 OFFSET ?)",
-            [count - MOST_OBJECTS],
+            &format!(
+                "DELETE FROM {table} WHERE {used} < \
+                 (SELECT {used} FROM {table} ORDER BY {used} LIMIT 1 OFFSET ?)"
+            ),
+            [over],
         )?;
     }
     Ok(())

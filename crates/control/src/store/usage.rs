@@ -9,6 +9,10 @@ use rusqlite::{Connection, Transaction, params};
 use super::tally::{Counts, Slot};
 use super::{StoreError, file, time};
 
+/// The most that a row may come to, in tokens or milliseconds: what a provider states may be any
+/// number, and sums over two million rows must still be numbers to SQLite.
+const MOST: u64 = 1 << 41;
+
 /// What a line of a report stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum By {
@@ -84,8 +88,7 @@ pub fn prune(path: &Path, before: i64, sessions_before: i64) -> Result<Pruned, S
     let (hours, sessions) = (|| {
         let transaction = connection.transaction()?;
         let hours = transaction.execute("DELETE FROM usage WHERE hour < ?", [before])?;
-        let sessions =
-            transaction.execute("DELETE FROM sessions WHERE used < ?", [sessions_before])?;
+        let sessions = super::tidy::sessions(&transaction, sessions_before)?;
         transaction.commit()?;
         super::tidy::give_back_space(&connection, None)?;
         rusqlite::Result::Ok((hours, sessions))
@@ -109,12 +112,12 @@ pub(super) fn add(
     }
     let mut add = transaction.prepare(
         "INSERT INTO usage (hour, key, model, requests, errors, throttles, prompt, cached, \
-         written, output, waited_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (hour, key, model) DO UPDATE SET requests = requests + excluded.requests, \
-         errors = errors + excluded.errors, throttles = throttles + excluded.throttles, \
-         prompt = prompt + excluded.prompt, cached = cached + excluded.cached, \
-         written = written + excluded.written, output = output + excluded.output, \
-         waited_ms = waited_ms + excluded.waited_ms",
+         written, output, waited_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+         ON CONFLICT (hour, key, model) DO UPDATE SET \
+         requests = min(requests + ?4, ?12), errors = min(errors + ?5, ?12), \
+         throttles = min(throttles + ?6, ?12), prompt = min(prompt + ?7, ?12), \
+         cached = min(cached + ?8, ?12), written = min(written + ?9, ?12), \
+         output = min(output + ?10, ?12), waited_ms = min(waited_ms + ?11, ?12)",
     )?;
     for (slot, counts) in counts {
         add.execute(params![
@@ -129,6 +132,7 @@ pub(super) fn add(
             whole(counts.written),
             whole(counts.output),
             whole(counts.waited_ms),
+            MOST.cast_signed(),
         ])?;
     }
     Ok(())
@@ -148,17 +152,18 @@ pub(super) fn name(
     Ok(())
 }
 
-/// The models that were served.
+/// The models that were served in the last 30 days of which anything is known.
 pub(super) fn models(connection: &Connection, most: usize) -> rusqlite::Result<Vec<String>> {
-    let mut names = connection
-        .prepare("SELECT DISTINCT model FROM usage WHERE model <> '' ORDER BY hour DESC LIMIT ?")?;
+    let mut names = connection.prepare(
+        "SELECT DISTINCT model FROM usage WHERE model <> '' AND hour > ifnull((SELECT max(hour) \
+             FROM usage), 0) - 720 LIMIT ?",
+    )?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     names.query_map([most], |row| row.get(0))?.collect()
 }
 
 /// SQLite's numbers have a sign; and a sum must not overflow there, or the row could not be written.
 fn whole(count: u64) -> i64 {
-    const MOST: u64 = 1 << 53;
     count.min(MOST).cast_signed()
 }
 

@@ -7,11 +7,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use api_key_lb_core::Moment;
 use api_key_lb_core::policy::memory::Memory;
+use api_key_lb_core::{KeyId, Moment};
 use rusqlite::Connection;
 
 use super::tally::{Counts, Slot, Tally};
+use super::tidy::Retention;
 use super::{Setup, Source, StoreError, file, rows, tidy, time, usage};
 
 /// Between two transactions: with the time that one takes, a crash loses less than a second.
@@ -65,6 +66,10 @@ struct Wishes {
     /// How often somebody has asked for everything to be written, and how often it was.
     asked: u64,
     done: u64,
+    /// What has changed of what it was opened with.
+    follow: Option<(Retention, Vec<(KeyId, String)>)>,
+    /// From the next time on, only usage is written.
+    only_usage: bool,
 }
 
 impl Store {
@@ -131,6 +136,18 @@ impl Store {
         wishes.done >= asked
     }
 
+    /// From now on keys are called so, and things are kept for so long.
+    pub fn follow(&self, retention: Retention, labels: Vec<(KeyId, String)>) {
+        lock(&self.shared.wishes).follow = Some((retention, labels));
+    }
+
+    /// Another process has the file from now on: writes what is left, and then nothing but usage,
+    /// which adds up.
+    pub fn leave_to_another(&self) {
+        lock(&self.shared.wishes).only_usage = true;
+        self.flush();
+    }
+
     /// Writes what is left and ends.
     pub fn finish(mut self) {
         lock(&self.shared.wishes).end = true;
@@ -142,6 +159,14 @@ impl Store {
             let _ = thread.join();
         }
     }
+}
+
+/// What is wished for when it is time.
+struct Turn {
+    asked: u64,
+    end: bool,
+    only_usage: bool,
+    follow: Option<(Retention, Vec<(KeyId, String)>)>,
 }
 
 /// Tells a person.
@@ -166,6 +191,13 @@ pub(super) struct Writer {
     /// When to try again, after a failure.
     try_again: Option<Instant>,
     tidied: Instant,
+    /// Which file the connection is to.
+    which: Option<(u64, u64)>,
+    /// Whether the file does not say yet what keys are called.
+    unnamed: bool,
+    /// Whether the file was lost with all that was in it.
+    lost: bool,
+    only_usage: bool,
 }
 
 impl Writer {
@@ -184,13 +216,31 @@ impl Writer {
             warn: Warn(warn),
             try_again: None,
             tidied: Instant::now(),
+            which: None,
+            unnamed: true,
+            lost: false,
+            only_usage: false,
         }
     }
 
     fn run(mut self, source: &impl Source) {
         loop {
-            let (asked, end) = self.wait();
+            let Turn {
+                asked,
+                end,
+                only_usage,
+                follow,
+            } = self.wait();
+            if let Some((retention, labels)) = follow {
+                (self.setup.retention, self.setup.labels) = (retention, labels);
+                self.unnamed = true;
+            }
             self.write_all(source, end);
+            if only_usage && !self.only_usage {
+                self.only_usage = true;
+                // It is old by now.
+                self.pending = Memory::default();
+            }
             let mut wishes = lock(&self.shared.wishes);
             wishes.done = wishes.done.max(asked);
             let stops = end && wishes.asked == asked;
@@ -206,15 +256,20 @@ impl Writer {
         }
     }
 
-    /// Until it is time, or somebody asks; how often they have, and whether it is the end.
-    fn wait(&self) -> (u64, bool) {
+    /// Until it is time, or somebody asks.
+    fn wait(&self) -> Turn {
         let wishes = lock(&self.shared.wishes);
-        let (wishes, _) = self
+        let (mut wishes, _) = self
             .shared
             .told
             .wait_timeout_while(wishes, EVERY, |wishes| wishes.asked == wishes.done)
             .unwrap_or_else(PoisonError::into_inner);
-        (wishes.asked, wishes.end)
+        Turn {
+            asked: wishes.asked,
+            end: wishes.end,
+            only_usage: wishes.only_usage,
+            follow: wishes.follow.take(),
+        }
     }
 
     fn open_and_read(&mut self, now: Moment) -> Memory {
@@ -236,30 +291,33 @@ impl Writer {
             match read {
                 Ok((memory, models)) => {
                     self.tally.know(models);
+                    self.lost = false;
                     return memory;
                 }
-                // What cannot be read any more can only be damaged: tables of our version are ours.
-                Err(error) => self.replace(&error.to_string(), now),
+                Err(error) if file::is_damage(&error) => self.replace(&error.to_string(), now),
+                Err(source) => {
+                    self.connection = None;
+                    self.fails(&self.failed(source).to_string());
+                    return Memory::default();
+                }
             }
         }
         Memory::default()
     }
 
     fn open(&mut self, now: Moment) -> Result<(), StoreError> {
-        let (mut connection, words) = file::open(&self.setup.path, now)?;
-        if let Some(words) = words {
-            (self.warn.0)(&words);
-        }
-        let labels = &self.setup.labels;
-        let noted = (|| {
-            let transaction = connection.transaction()?;
-            usage::name(&transaction, labels, time::stored(now))?;
-            transaction.commit()
-        })();
-        noted.map_err(|source| StoreError::Sql {
-            path: self.setup.path.clone(),
-            source,
-        })?;
+        let path = &self.setup.path;
+        let connection = if self.only_usage {
+            file::open_to_add(path)?
+        } else {
+            let (connection, words) = file::open(path, now)?;
+            if let Some(words) = words {
+                (self.warn.0)(&words);
+            }
+            connection
+        };
+        self.which = file::which(path);
+        self.unnamed = true;
         self.connection = Some(connection);
         self.shared.stands(&self.setup.path, None);
         Ok(())
@@ -268,6 +326,7 @@ impl Writer {
     /// Puts the file aside that turned out to be damaged; another one is made next time.
     fn replace(&mut self, why: &str, now: Moment) {
         self.connection = None;
+        self.lost = true;
         match file::set_aside(&self.setup.path, "corrupt", now) {
             Ok(aside) => (self.warn.0)(&format!(
                 "the store `{}` is damaged ({why}); it is now `{}`, and an empty one takes its place",
@@ -299,11 +358,13 @@ impl Writer {
         {
             return;
         }
+        let mut replaced = false;
         loop {
             let now = source.now();
             // One that somebody has removed would be written to without anybody ever reading it.
-            if self.connection.is_some() && !self.setup.path.exists() {
+            if self.connection.is_some() && self.which != file::which(&self.setup.path) {
                 self.connection = None;
+                self.lost = true;
             }
             if self.connection.is_none()
                 && let Err(error) = self.open(now)
@@ -311,9 +372,14 @@ impl Writer {
                 self.fails(&error.to_string());
                 return;
             }
-            let full = self.take(source);
+            if std::mem::take(&mut self.lost) && !self.only_usage {
+                source.forgotten();
+            }
+            let full = !self.only_usage && self.take(source);
             let counts = self.tally.take();
-            if self.pending.is_empty() && counts.is_empty() && self.try_again.is_none() {
+            let unnamed = self.unnamed && !self.only_usage;
+            let has_changed = !self.pending.is_empty() || !counts.is_empty() || unnamed;
+            if !has_changed && self.try_again.is_none() {
                 break;
             }
             match self.write(&counts, now) {
@@ -323,16 +389,12 @@ impl Writer {
                 }
                 Err(error) => {
                     self.tally.give_back(counts);
-                    if file::is_corrupt(&error) {
+                    if file::is_corrupt(&error) && !self.only_usage && !replaced {
+                        replaced = true;
                         self.replace(&error.to_string(), now);
-                    } else {
-                        let path = self.setup.path.clone();
-                        let error = StoreError::Sql {
-                            path,
-                            source: error,
-                        };
-                        self.fails(&error.to_string());
+                        continue;
                     }
+                    self.fails(&self.failed(error).to_string());
                     return;
                 }
             }
@@ -341,6 +403,7 @@ impl Writer {
             }
         }
         if self.tidied.elapsed() >= TIDY_EVERY
+            && !self.only_usage
             && let Some(connection) = &mut self.connection
         {
             self.tidied = Instant::now();
@@ -371,7 +434,19 @@ impl Writer {
         let transaction = connection.transaction()?;
         rows::write(&transaction, &self.pending, now)?;
         usage::add(&transaction, counts)?;
-        transaction.commit()
+        if self.unnamed && !self.only_usage {
+            usage::name(&transaction, &self.setup.labels, time::stored(now))?;
+        }
+        transaction.commit()?;
+        self.unnamed = false;
+        Ok(())
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> StoreError {
+        StoreError::Sql {
+            path: self.setup.path.clone(),
+            source,
+        }
     }
 
     fn works(&mut self) {
@@ -396,35 +471,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A writer without a thread, for tests of a disk that is full.
 #[cfg(test)]
-pub(super) fn for_tests(
-    setup: Setup,
-    warn: impl Fn(&str) + Send + 'static,
-) -> (Writer, impl Fn() -> Standing) {
-    let shared = Arc::new(Shared::default());
-    let mut writer = Writer::new(setup, Arc::default(), shared.clone(), Box::new(warn));
-    writer.open_and_read(Moment::default());
-    (writer, move || lock(&shared.standing).clone())
-}
-
+mod by_hand;
 #[cfg(test)]
-impl Writer {
-    /// The file may have so many pages: what a full disk is to SQLite.
-    pub(super) fn limits_pages(&self, pages: Option<u32>) {
-        let pages = pages.unwrap_or(1_000_000);
-        let limit = format!("PRAGMA max_page_count = {pages}");
-        if let Some(connection) = &self.connection {
-            connection.query_row(&limit, [], |_| Ok(())).unwrap();
-        }
-    }
-
-    pub(super) fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
-    /// As the thread does when it is time.
-    pub(super) fn turn(&mut self, source: &impl Source) {
-        self.write_all(source, true);
-    }
-}
+pub(super) use by_hand::for_tests;

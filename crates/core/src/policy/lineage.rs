@@ -10,10 +10,12 @@ use std::time::Duration;
 use lru::LruCache;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
-use super::hashed::Hashed;
+use super::hashed::{AsIsBuilder, Hashed};
+use super::memory::{Changed, LinkRow};
 use crate::conversation::Conversation;
 use crate::fact::SessionId;
 use crate::moment::Moment;
+use links::{Owners, disown, own};
 
 /// Every one of a conversation's first links is remembered: openings are short and told apart …
 const OPENING_LINKS: usize = 16;
@@ -27,7 +29,7 @@ const LINKS_PER_SESSION: usize = 8;
 const LINKS_AT_LEAST: usize = 65_536;
 /// Conversations that may begin with the same messages before those count as canned: examples in
 /// the prompt, "hello". Chosen with `crates/sim`.
-const FEW: u8 = 16;
+const FEW: u16 = 16;
 /// Messages a conversation must have had before a shorter one with its opening counts as its
 /// compacted history. Agents compact when a window of 100 000 tokens fills, not in the first turns.
 const COMPACTED_FROM: usize = 8;
@@ -57,21 +59,11 @@ struct Thread {
     named: bool,
     /// Whether its first request came twice: then two conversations may have begun with it.
     began_twice: bool,
-    /// Its links in the table, with their positions.
-    links: Vec<(u32, u64)>,
+    /// Whether it has changed since it was last remembered.
+    is_marked: bool,
+    /// Its links in the table.
+    links: Vec<LinkRow>,
     stride: usize,
-}
-
-/// The sessions that have been through a link; of more than two, the latest two.
-#[derive(Clone, Copy, Debug)]
-struct Owners {
-    latest: Handle,
-    other: Option<Handle>,
-    /// How many there were.
-    count: u8,
-    /// Whether a session has come here by growing: then it is words of that conversation, and
-    /// nothing that several begin with.
-    grown: bool,
 }
 
 /// What a conversation was recognised as.
@@ -99,12 +91,13 @@ pub(super) struct Kin {
 /// The table.
 #[derive(Debug)]
 pub(super) struct Lineage {
-    threads: LruCache<SessionId, Thread>,
+    threads: LruCache<SessionId, Thread, AsIsBuilder>,
     sessions: Vec<Option<SessionId>>,
     free: Vec<Handle>,
     links: Hashed<u64, Owners>,
     most_links: usize,
     ttl: Duration,
+    pub(super) changed: Changed<SessionId>,
 }
 
 /// A chain as one pool and, within it, one split id sees it.
@@ -167,7 +160,7 @@ impl Lineage {
     /// At most `most` sessions, each forgotten when unused for `ttl`.
     pub(super) fn new(most: usize, ttl: Duration) -> Self {
         let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
-        let mut threads = LruCache::unbounded();
+        let mut threads = LruCache::unbounded_with_hasher(AsIsBuilder::default());
         threads.resize(most);
         Self {
             threads,
@@ -176,6 +169,7 @@ impl Lineage {
             links: Hashed::default(),
             most_links: most_links(most),
             ttl,
+            changed: Changed::new(most.get()),
         }
     }
 
@@ -189,6 +183,7 @@ impl Lineage {
         self.threads.resize(most);
         self.most_links = most_links(most);
         self.ttl = ttl;
+        self.changed.resize(most.get());
     }
 
     /// The session that the chain continues, or a new one's id. Changes nothing: [`Self::record`]
@@ -360,40 +355,42 @@ impl Lineage {
         let stays = |position: usize| position <= OPENING_LINKS || position.is_multiple_of(stride);
         // The ends of earlier requests have done their work; what is off the chain by now (another
         // branch, a sub-agent's) stays while there is room.
-        let gone: Vec<(u32, u64)> = thread
+        let gone: Vec<LinkRow> = thread
             .links
-            .extract_if(.., |(position, link)| {
-                let position = *position as usize;
-                !stays(position) || (full && chain.link(position) != Some(*link))
+            .extract_if(.., |one| {
+                let position = one.position as usize;
+                !stays(position) || (full && chain.link(position) != Some(one.link))
             })
             .collect();
-        let mut have: Vec<u64> = thread.links.iter().map(|(_, link)| *link).collect();
+        let mut have: Vec<u64> = thread.links.iter().map(|one| one.link).collect();
         have.sort_unstable();
-        let mut added = Vec::new();
+        for one in gone {
+            disown(&mut self.links, one.link, handle);
+        }
         for position in 1..=length {
             if (stays(position) || position + 1 >= length)
                 && let Some(link) = chain.link(position)
                 && have.binary_search(&link).is_err()
             {
-                added.push((u32::try_from(position).unwrap_or(u32::MAX), link));
+                thread.links.push(LinkRow {
+                    position: u32::try_from(position).unwrap_or(u32::MAX),
+                    rank: own(&mut self.links, link, handle, position > opening),
+                    link,
+                });
             }
         }
-        thread.links.extend_from_slice(&added);
-        for (_, link) in gone {
-            self.disown(link, handle);
-        }
-        for (position, link) in added {
-            self.own(link, handle, position as usize > opening);
-        }
+        self.changed.mark(&mut thread.is_marked, session);
+        self.keep_bounds();
+    }
+
+    fn keep_bounds(&mut self) {
         while self.links.len() > self.most_links && self.threads.len() > 1 {
             self.forget_oldest();
         }
     }
 
-    fn insert(&mut self, session: SessionId, named: bool, opening: usize, now: Moment) {
-        if self.threads.len() >= self.threads.cap().get() {
-            self.forget_oldest();
-        }
+    /// A number for the session in the table of links.
+    fn handle(&mut self, session: SessionId) -> Handle {
         let handle = self.free.pop().unwrap_or_else(|| {
             self.sessions.push(None);
             Handle::try_from(self.sessions.len() - 1).unwrap_or(Handle::MAX)
@@ -401,6 +398,14 @@ impl Lineage {
         if let Some(slot) = self.sessions.get_mut(handle as usize) {
             *slot = Some(session);
         }
+        handle
+    }
+
+    fn insert(&mut self, session: SessionId, named: bool, opening: usize, now: Moment) {
+        if self.threads.len() >= self.threads.cap().get() {
+            self.forget_oldest();
+        }
+        let handle = self.handle(session);
         let thread = Thread {
             handle,
             used: now,
@@ -411,65 +416,19 @@ impl Lineage {
             read_bytes: 0,
             named,
             began_twice: false,
+            is_marked: false,
             links: Vec::new(),
             stride: STRIDE,
         };
         self.threads.put(session, thread);
     }
 
-    fn own(&mut self, link: u64, handle: Handle, grown: bool) {
-        self.links
-            .entry(link)
-            .and_modify(|owners| {
-                owners.grown |= grown;
-                if owners.latest != handle {
-                    *owners = Owners {
-                        latest: handle,
-                        other: Some(owners.latest),
-                        // One that comes back is counted again; that errs to the side of a better balance.
-                        count: owners
-                            .count
-                            .saturating_add(u8::from(owners.other != Some(handle))),
-                        ..*owners
-                    };
-                }
-            })
-            .or_insert(Owners {
-                latest: handle,
-                other: None,
-                count: 1,
-                grown,
-            });
-    }
-
-    fn disown(&mut self, link: u64, handle: Handle) {
-        let Some(owners) = self.links.get_mut(&link) else {
-            return;
-        };
-        if owners.other == Some(handle) {
-            owners.other = None;
-        } else if owners.latest == handle {
-            match owners.other {
-                Some(other) => {
-                    *owners = Owners {
-                        latest: other,
-                        other: None,
-                        ..*owners
-                    };
-                }
-                None => {
-                    self.links.remove(&link);
-                }
-            }
-        }
-    }
-
     fn forget_oldest(&mut self) {
         let Some((_, thread)) = self.threads.pop_lru() else {
             return;
         };
-        for (_, link) in &thread.links {
-            self.disown(*link, thread.handle);
+        for one in &thread.links {
+            disown(&mut self.links, one.link, thread.handle);
         }
         if let Some(slot) = self.sessions.get_mut(thread.handle as usize) {
             *slot = None;
@@ -485,6 +444,9 @@ impl Lineage {
         }
     }
 }
+
+mod links;
+mod row;
 
 #[cfg(test)]
 mod tests;

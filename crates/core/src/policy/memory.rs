@@ -4,6 +4,8 @@
 //! Marking a change is a flag and a number in a queue, so that it costs a request next to nothing;
 //! rows are made when they are taken, a bounded number at a time.
 
+mod recognised;
+
 use std::collections::VecDeque;
 
 use super::sessions::Home;
@@ -15,11 +17,13 @@ use crate::moment::Moment;
 use crate::plan::{AccountId, KeyId};
 use crate::verdict::Matter;
 
+pub use recognised::{AnswerRow, LinkRow, SharedRow, ThreadRow};
+
 /// Changed accounts or keys that are kept until they are taken. A configuration has fewer.
 const MOST_CHANGED: usize = 65_536;
 /// The rule that is named for what kept a key from serving before the restart: rules are words of
 /// the program, and these are another run's.
-const BEFORE: &str = "noted before the restart";
+pub(super) const BEFORE: &str = "noted before the restart";
 
 /// Rows about what has changed, or about everything. Each stands for itself and replaces an older
 /// one about the same; names are hashes, and nothing in it is a text.
@@ -35,13 +39,20 @@ pub struct Memory {
     pub owners: Vec<OwnerRow>,
     /// Which account has which object, in the order of their use.
     pub objects: Vec<ObjectRow>,
+    /// What sessions are recognised by.
+    pub threads: Vec<ThreadRow>,
+    /// Ids that several conversations may share, in the order of their use.
+    pub shared: Vec<SharedRow>,
+    /// Which session which answer belongs to, the oldest first.
+    pub answers: Vec<AnswerRow>,
 }
 
 impl Memory {
     /// How many rows there are.
     pub const fn len(&self) -> usize {
         let few = self.accounts.len() + self.keys.len() + self.owners.len();
-        few + self.sessions.len() + self.objects.len()
+        let recognised = self.threads.len() + self.shared.len() + self.answers.len();
+        few + self.sessions.len() + self.objects.len() + recognised
     }
 
     /// Whether there is nothing.
@@ -56,6 +67,9 @@ impl Memory {
         self.keys.append(&mut other.keys);
         self.owners.append(&mut other.owners);
         self.objects.append(&mut other.objects);
+        self.threads.append(&mut other.threads);
+        self.shared.append(&mut other.shared);
+        self.answers.append(&mut other.answers);
     }
 }
 
@@ -224,6 +238,11 @@ impl<K> Changed<K> {
         }
     }
 
+    /// Another bound from now on.
+    pub(super) const fn resize(&mut self, most: usize) {
+        self.most = most;
+    }
+
     pub(super) fn take(&mut self) -> Option<K> {
         self.queue.pop_front()
     }
@@ -255,6 +274,27 @@ impl Policy {
         self.changes.keys.turn_on();
         self.changes.owners.turn_on();
         self.objects.changed.turn_on();
+        self.lineage.changed.turn_on();
+        self.shared_ids.changed.turn_on();
+        self.answers.changed.turn_on();
+    }
+
+    /// Everything counts as changed: what was written down is lost. Takes a while.
+    pub fn forgotten(&mut self) {
+        for (id, account) in &mut self.accounts {
+            self.changes.accounts.mark(&mut account.is_marked, *id);
+        }
+        for (id, key) in &mut self.keys {
+            self.changes.keys.mark(&mut key.is_marked, *id);
+        }
+        for account in self.owners.keys() {
+            self.changes.owners.mark(&mut false, *account);
+        }
+        self.objects.mark_all();
+        self.sessions.mark_all();
+        self.lineage.mark_all();
+        self.shared_ids.mark_all();
+        self.answers.mark_all();
     }
 
     /// Takes at most `most` rows about what has changed since they were last taken. If there are so
@@ -287,6 +327,21 @@ impl Policy {
             }
         }
         rows.objects = self.changed_objects(most - rows.len());
+        while rows.len() < most
+            && let Some(answer) = self.answers.changed.take()
+        {
+            rows.answers.extend(self.answers.unmarked_row(answer));
+        }
+        while rows.len() < most
+            && let Some(id) = self.shared_ids.changed.take()
+        {
+            rows.shared.extend(self.shared_ids.unmarked_row(id));
+        }
+        while rows.len() < most
+            && let Some(id) = self.lineage.changed.take()
+        {
+            rows.threads.extend(self.lineage.unmarked_row(id));
+        }
         // Last, so that no session is ever known without the account that it lives on.
         while rows.len() < most
             && let Some(id) = self.sessions.changed.take()
@@ -316,6 +371,11 @@ impl Policy {
             let (id, home) = (row.id, Home::of_row(row, now));
             self.sessions.restore(id, home, now);
         }
+        let sessions = &self.sessions;
+        let used = |id| sessions.peek(id, now).map(|home| home.used);
+        self.lineage.restore(memory.threads, used, now);
+        self.shared_ids.restore(memory.shared, now);
+        self.answers.restore(memory.answers, now);
     }
 }
 

@@ -263,6 +263,23 @@ impl Policy {
         }
     }
 
+    /// Whether what is asked over an open connection of `key` would rather have gone elsewhere, as
+    /// far as what it says of itself tells.
+    pub fn is_misplaced(&self, asked: &Asked<'_>, key: &Key, now: Moment) -> bool {
+        let account = self.account_of(key);
+        let is_foreign = match asked.bound {
+            Bound::To(owner) | Bound::Rather(owner) => self.canonical(owner) != account,
+            Bound::Free | Bound::Sought => false,
+        };
+        is_foreign
+            || self.refused(key, asked.model, now)
+            || self.accounts.get(&account).is_some_and(|account| {
+                let until = account.until(asked.model, now);
+                until.is_some_and(|until| until > now)
+            })
+            || self.affinity(asked, key, now) == Affinity::Borrowed
+    }
+
     /// The request that made these tries is over, or has left.
     pub fn gone(&mut self, tries: &mut Tries) {
         self.stop_waiting(tries);

@@ -12,7 +12,7 @@ use super::memory::Changed;
 use super::{Asked, Attempt, Policy, Tries};
 use crate::moment::Moment;
 use crate::object::{Keeping, ObjectId, Reference, References};
-use crate::plan::{AccountId, Key, Pool};
+use crate::plan::{AccountId, Key, Lists, Pool};
 use crate::verdict::{Matter, Verdict};
 
 /// Objects remembered that last until they are deleted, some 70 bytes each.
@@ -25,8 +25,8 @@ const MOST_SEALED: usize = 40_000;
 const STORED_FOR: Duration = Duration::from_secs(180 * 24 * 3600);
 /// OpenAI keeps responses for 30 days.
 const ANSWERS_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Changes that are kept until they are taken: some minutes' worth.
-const MOST_CHANGED: usize = 65_536;
+/// Changes that are kept until they are taken: as many as there are objects.
+const MOST_CHANGED: usize = MOST_STORED + MOST_ANSWERS + MOST_SEALED;
 
 /// Which accounts the objects allow that a request names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,6 +153,20 @@ impl Owners {
         }
     }
 
+    /// Everything has changed.
+    pub(super) fn mark_all(&mut self) {
+        for keeping in [Keeping::Stored, Keeping::Answer, Keeping::Sealed] {
+            let table = match keeping {
+                Keeping::Stored => &mut self.stored,
+                Keeping::Answer => &mut self.answers,
+                Keeping::Sealed => &mut self.sealed,
+            };
+            for (object, owned) in &mut table.owned {
+                self.changed.mark(&mut owned.is_marked, (keeping, *object));
+            }
+        }
+    }
+
     fn is_empty(&self, keeping: Keeping) -> bool {
         match keeping {
             Keeping::Stored => self.stored.owned.is_empty(),
@@ -176,15 +190,13 @@ impl Policy {
             return Bound::Free;
         }
         if references.lists {
-            return self.lists(pool, now).map_or(Bound::Free, Bound::Rather);
+            let account = self.of_cursor(pool, references, now);
+            let account = account.or_else(|| self.lists(pool, now));
+            return account.map_or(Bound::Free, Bound::Rather);
         }
         let known = references.named.iter().find_map(|reference| {
-            let account = self.objects.account(&pool.name, *reference, now)?;
-            let account = self.canonical(account);
-            let mut keys = pool.keys.iter();
-            // Nothing is to be had from an account that is not there any more.
-            let is_there = keys.any(|key| self.account_of(key) == account);
-            is_there.then_some((account, reference.keeping))
+            let account = self.owner(pool, *reference, now)?;
+            Some((account, reference.keeping))
         });
         match known {
             Some((account, Keeping::Sealed)) => Bound::Rather(account),
@@ -194,10 +206,41 @@ impl Policy {
         }
     }
 
-    /// The account whose lists are shown: the configured one, else that of the first key; always
-    /// the same one while it serves at all.
+    /// The account that has it. Nothing is to be had from one that is not there any more.
+    pub fn owner(&self, pool: &Pool, reference: Reference, now: Moment) -> Option<AccountId> {
+        let account = self.objects.account(&pool.name, reference, now)?;
+        let account = self.canonical(account);
+        let mut keys = pool.keys.iter();
+        keys.any(|key| self.account_of(key) == account)
+            .then_some(account)
+    }
+
+    /// The account that has the item from which on a list is asked for.
+    pub fn of_cursor(&self, pool: &Pool, from: &References, now: Moment) -> Option<AccountId> {
+        let item = Reference {
+            object: from.cursor?,
+            keeping: Keeping::Stored,
+        };
+        self.owner(pool, item, now)
+    }
+
+    /// The accounts of a pool, in the order of its keys, each with its first key.
+    pub fn each_account<'p>(&self, pool: &'p Pool) -> Vec<(AccountId, &'p Key)> {
+        let mut each: Vec<(AccountId, &Key)> = Vec::new();
+        for key in &pool.keys {
+            let account = self.account_of(key);
+            if each.iter().all(|(known, _)| *known != account) {
+                each.push((account, key));
+            }
+        }
+        each
+    }
+
+    /// The account whose lists are shown, if not all are: the configured one, else that of the
+    /// first key; always the same one while it serves at all.
     fn lists(&self, pool: &Pool, now: Moment) -> Option<AccountId> {
-        let configured = pool.keys.iter().filter(|key| Some(key.id) == pool.lists);
+        let is_configured = |key: &&Key| pool.lists == Lists::Of(key.id);
+        let configured = pool.keys.iter().filter(is_configured);
         let mut keys = configured.chain(&pool.keys);
         let key = keys.find(|key| !self.refused(key, None, now));
         key.or(pool.keys.first()).map(|key| self.account_of(key))

@@ -197,8 +197,8 @@ impl Policy {
             self.lineage.record(session.id, named, &chain, bytes, now);
         }
         if let Some(id) = session.counted {
-            let split = session.split.map(|why| (session.rule.clone(), why));
-            self.shared_ids.entered(id, talk.opener, split, now);
+            let (rule, split) = (&session.rule, session.split);
+            self.shared_ids.entered(id, talk.opener, rule, split, now);
         }
     }
 

@@ -78,6 +78,7 @@ impl Sessions {
         self.homes
             .resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
         self.ttl = ttl;
+        self.changed.resize(most.max(1));
     }
 
     /// The session's home; using it keeps it.
@@ -124,6 +125,13 @@ impl Sessions {
         let home = self.homes.peek_mut(&session)?;
         let was_marked = std::mem::take(&mut home.is_marked);
         was_marked.then(|| home.row(session))
+    }
+
+    /// Everything has changed.
+    pub(super) fn mark_all(&mut self) {
+        for (session, home) in &mut self.homes {
+            self.changed.mark(&mut home.is_marked, *session);
+        }
     }
 
     /// A session that another run of the program knew. They come in the order of their use.

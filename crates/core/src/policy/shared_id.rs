@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 
+use super::hashed::AsIsBuilder;
+use super::memory::{BEFORE, Changed, SharedRow};
 use crate::fact::SessionId;
 use crate::moment::Moment;
 
@@ -44,29 +46,37 @@ struct Use {
     /// Hashes of the openers, and when each was seen last, in seconds since the epoch.
     openers: Vec<(u32, u32)>,
     split: Option<Split>,
+    /// Whether it has changed since it was last remembered.
+    is_marked: bool,
 }
 
 /// The table of ids that may be shared.
 #[derive(Debug)]
 pub(super) struct SharedIds {
-    uses: LruCache<SessionId, Use>,
+    uses: LruCache<SessionId, Use, AsIsBuilder>,
     ttl: Duration,
+    pub(super) changed: Changed<SessionId>,
 }
 
 impl SharedIds {
     /// At most `most` ids, each forgotten when unused for `ttl`.
     pub(super) fn new(most: usize, ttl: Duration) -> Self {
         let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
-        let mut uses = LruCache::unbounded();
+        let mut uses = LruCache::unbounded_with_hasher(AsIsBuilder::default());
         uses.resize(most);
-        Self { uses, ttl }
+        Self {
+            uses,
+            ttl,
+            changed: Changed::new(most.get()),
+        }
     }
 
     /// Other bounds from now on.
     pub(super) fn resize(&mut self, most: usize, ttl: Duration) {
-        self.uses
-            .resize(NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN));
+        let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
+        self.uses.resize(most);
         self.ttl = ttl;
+        self.changed.resize(most.get());
     }
 
     /// Whether the id is split already.
@@ -108,12 +118,13 @@ impl SharedIds {
         u64::from(now.saturating_sub(seen)) <= self.ttl.as_secs()
     }
 
-    /// A request with the id begins.
+    /// A request with the id, which `rule` found, begins.
     pub(super) fn entered(
         &mut self,
         id: SessionId,
         opener: Option<u128>,
-        split: Option<(Arc<str>, SplitReason)>,
+        rule: &Arc<str>,
+        split: Option<SplitReason>,
         now: Moment,
     ) {
         self.expire(now);
@@ -123,16 +134,23 @@ impl SharedIds {
             in_flight: 0,
             openers: Vec::new(),
             split: None,
+            is_marked: false,
         });
+        self.changed.mark(&mut known.is_marked, id);
         known.used = now;
         known.in_flight += 1;
-        if let (None, Some((rule, why))) = (&known.split, split) {
-            known.split = Some(Split {
-                id,
-                rule,
-                why,
-                since: now,
-            });
+        match (&mut known.split, split) {
+            (None, Some(why)) => {
+                known.split = Some(Split {
+                    id,
+                    rule: rule.clone(),
+                    why,
+                    since: now,
+                });
+            }
+            // Words are not kept over a restart.
+            (Some(split), _) if &*split.rule == BEFORE => split.rule = rule.clone(),
+            _ => {}
         }
         let Some(opener) = opener.map(short) else {
             return;
@@ -166,6 +184,51 @@ impl SharedIds {
             .collect();
         splits.sort_by_key(|split| std::cmp::Reverse(split.since));
         splits
+    }
+
+    /// What is to be remembered of an id that was marked, if it is still known.
+    pub(super) fn unmarked_row(&mut self, id: SessionId) -> Option<SharedRow> {
+        let known = self.uses.peek_mut(&id)?;
+        let was_marked = std::mem::take(&mut known.is_marked);
+        was_marked.then(|| SharedRow {
+            id,
+            used: known.used,
+            split: known.split.as_ref().map(|split| (split.why, split.since)),
+            openers: known.openers.clone(),
+        })
+    }
+
+    /// Everything has changed.
+    pub(super) fn mark_all(&mut self) {
+        for (id, known) in &mut self.uses {
+            self.changed.mark(&mut known.is_marked, *id);
+        }
+    }
+
+    /// Takes over what another run of the program knew, in the order of its use.
+    pub(super) fn restore(&mut self, rows: Vec<SharedRow>, now: Moment) {
+        for row in rows {
+            // A clock that was put back must not keep it for longer than its time.
+            let used = row.used.min(now);
+            if now.since(used) > self.ttl {
+                continue;
+            }
+            let id = row.id;
+            let split = row.split.map(|(why, since)| Split {
+                id,
+                rule: BEFORE.into(),
+                why,
+                since: since.min(now),
+            });
+            let known = Use {
+                used,
+                in_flight: 0,
+                openers: row.openers,
+                split,
+                is_marked: false,
+            };
+            self.uses.put(id, known);
+        }
     }
 
     fn expire(&mut self, now: Moment) {

@@ -39,7 +39,7 @@ pub(super) fn plan(names: &[&str]) -> Plan {
     });
     Plan {
         default_pool: Some(Pool {
-            lists: None,
+            lists: crate::plan::Lists::First,
             name: String::new(),
             target: Arc::clone(&target),
             keys: keys.collect(),

@@ -26,6 +26,8 @@ pub struct Need {
     pub chain: bool,
     /// `background`, which may stand anywhere: it decides whether a request may be sent twice.
     pub background: bool,
+    /// `store`, which may stand anywhere: it decides whether a chat completion is kept.
+    pub stores: bool,
     /// Where it can be made to ask for token counts. Only of a body that is plain.
     pub splice: bool,
     /// The objects of the provider's that it names, which may stand anywhere.
@@ -38,6 +40,7 @@ impl Need {
         ids: true,
         chain: true,
         background: true,
+        stores: true,
         splice: true,
         references: true,
     };
@@ -52,6 +55,8 @@ pub struct BodyFacts {
     pub stream: bool,
     /// Whether `"background": true` was asked for (responses): then sending twice is two jobs.
     pub background: bool,
+    /// Whether `"store": true` was asked for. Not known if reading stopped before it.
+    pub stores: bool,
     /// What stood at the ladder's paths.
     pub captures: Captures,
     /// An id that the client wrote into the prompt.
@@ -71,6 +76,7 @@ enum Zone {
     Model,
     Stream,
     Background,
+    Store,
     /// `messages`, `input` or `contents`.
     Messages,
     /// `system`, `instructions`, `systemInstruction`.
@@ -103,6 +109,7 @@ impl<'t> RequestReader<'t> {
                 model: None,
                 stream: false,
                 background: false,
+                stores: false,
                 depth: 0,
                 zone: Zone::Other,
                 named_text: false,
@@ -155,6 +162,7 @@ struct Seen<'t> {
     model: Option<String>,
     stream: bool,
     background: bool,
+    stores: bool,
     depth: usize,
     zone: Zone,
     /// In the system prompt: whether the last key was `text`.
@@ -179,6 +187,7 @@ impl Seen<'_> {
             model: self.model,
             stream: self.stream,
             background: self.background,
+            stores: self.stores,
             captures: self.cursor.into_captures(),
             mark,
             conversation,
@@ -199,6 +208,7 @@ impl Seen<'_> {
             b"model" => Zone::Model,
             b"stream" => Zone::Stream,
             b"background" => Zone::Background,
+            b"store" => Zone::Store,
             b"messages" | b"input" | b"contents" => Zone::Messages,
             b"system" | b"instructions" | b"systemInstruction" | b"system_instruction" => {
                 Zone::System
@@ -209,6 +219,7 @@ impl Seen<'_> {
             Zone::Model => self.model = None,
             Zone::Stream => self.stream = false,
             Zone::Background => self.background = false,
+            Zone::Store => self.stores = false,
             Zone::Messages => self.chain.list_begins(key),
             Zone::System => self.chain.system_begins(),
             Zone::Other => {}
@@ -342,6 +353,7 @@ impl Visit for Seen<'_> {
         match (self.zone, self.depth) {
             (Zone::Stream, 1) => self.stream = raw == b"true",
             (Zone::Background, 1) => self.background = raw == b"true",
+            (Zone::Store, 1) => self.stores = raw == b"true",
             (Zone::Messages, depth) if depth > 1 => self.chain.scalar(raw),
             _ => {}
         }
@@ -351,6 +363,7 @@ impl Visit for Seen<'_> {
         !self.need.ids
             && !self.need.chain
             && !self.need.background
+            && !self.need.stores
             && !self.need.splice
             && !self.need.references
             && self.model.is_some()

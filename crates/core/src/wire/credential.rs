@@ -195,6 +195,15 @@ pub fn upstream_query(query: Option<&str>, kind: CredentialKind, secret: &str) -
     (!kept.is_empty()).then_some(kept)
 }
 
+/// A query without any credential in it; `None` if nothing is left.
+pub(super) fn without_credential(query: &str) -> Option<String> {
+    let kept: Vec<&str> = query
+        .split('&')
+        .filter(|pair| !is_credential(pair))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join("&"))
+}
+
 fn is_credential(pair: &str) -> bool {
     is_pair(pair, QUERY_KEY) || is_pair(pair, QUERY_TOKEN)
 }

@@ -6,21 +6,24 @@ use http::header::{
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-/// Meant for us: a person's own session id.
-const LB_SESSION: HeaderName = HeaderName::from_static("x-lb-session");
+/// How headers begin that are meant for us: `x-lb-session`, `x-lb-merge`, and ones to come.
+const OWN: &str = "x-lb-";
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Removes from a request what concerns only the client's connection (RFC 9110 7.6.1), what
 /// `Connection` names, framing, `Expect` (answered here), `Host` (replaced) and what is
-/// said to us alone (`x-lb-session`). `TE: trailers`
-/// stays, since trailers are forwarded.
+/// said to us alone (`x-lb-…`). `TE: trailers` stays, since trailers are forwarded.
 pub fn strip_request(headers: &mut HeaderMap) {
     let trailers = headers
         .get_all(TE)
         .into_iter()
         .any(|value| value.to_str().is_ok_and(wants_trailers));
     strip_connection(headers);
-    for name in [EXPECT, HOST, CONTENT_LENGTH, LB_SESSION] {
+    for name in [EXPECT, HOST, CONTENT_LENGTH] {
+        headers.remove(name);
+    }
+    let own = headers.keys().filter(|name| name.as_str().starts_with(OWN));
+    for name in own.cloned().collect::<Vec<HeaderName>>() {
         headers.remove(name);
     }
     if trailers {
@@ -113,6 +116,8 @@ mod tests {
             ("expect", "100-continue"),
             ("host", "localhost"),
             ("content-length", "5"),
+            ("x-lb-session", "mine"),
+            ("X-LB-Merge", "1"),
             ("x-stays", "1"),
         ]);
         strip_request(&mut map);

@@ -18,6 +18,7 @@ pub mod include_usage;
 pub mod json;
 pub mod judge;
 pub mod limits;
+pub mod lists;
 mod mark;
 mod media;
 pub mod opening;
@@ -31,5 +32,6 @@ pub mod reset;
 #[cfg(test)]
 mod sample;
 pub mod signals;
+pub mod upload;
 pub mod usage;
 pub mod websocket;

@@ -11,13 +11,15 @@ mod target;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::answer::TURN_STATE;
+use super::credential;
 use super::dialect::{Dialect, Endpoint};
-use crate::object::{Keeping, ObjectId, References};
+use crate::object::{Keeping, ObjectId, Reference, References};
 use crate::verdict::{Matter, Verdict};
 
 pub(super) use answer::GivenReader;
 pub use answer::{Gives, in_head};
 pub(super) use body::BodyReferences;
+use table::ISSUED;
 pub use table::{At, Ids, Row, TABLE};
 
 /// Longest id that is taken for one, in bytes; Gemini's URLs of files have some eighty. Of what is
@@ -50,6 +52,7 @@ pub fn of_head(
         _ => None,
     };
     let lists = safe && named.is_empty() && target::is_list(path);
+    let cursor = query.filter(|_| lists).and_then(target::cursor);
     named.extend(
         query
             .into_iter()
@@ -60,6 +63,7 @@ pub fn of_head(
         named,
         safe,
         lists,
+        cursor,
         deletes,
         turn,
     }
@@ -72,6 +76,25 @@ pub const fn kinds(endpoint: Endpoint) -> &'static [Keeping] {
         _ if endpoint.converses => &[Keeping::Stored],
         _ => &[],
     }
+}
+
+/// Which of a client's credentials a provider may have issued for it, by how they begin: such a one
+/// is an object of the account that issued it.
+pub fn issued<'r>(
+    headers: &'r HeaderMap,
+    query: Option<&'r str>,
+) -> impl Iterator<Item = (Reference, &'r [u8])> {
+    credential::offered(headers, query)
+        .filter(|value| {
+            ISSUED
+                .iter()
+                .any(|begin| value.starts_with(begin.as_bytes()))
+        })
+        .map(|value| {
+            let last = value.rsplit(|byte| *byte == b'/').next();
+            let issued = Reference::new(last.unwrap_or(value), Keeping::Answer);
+            (issued, value)
+        })
 }
 
 /// What an answer means to a request that asks about an object: one that does not know it may

@@ -110,8 +110,7 @@ impl AnswerReader {
                     seen: All {
                         usage: Seen::default(),
                         is_answer_id: false,
-                        // What an answer over a WebSocket gives out stays with its connection.
-                        given: None,
+                        given: Some(GivenReader::new(Gives::Known)),
                         is_given: false,
                     },
                 },

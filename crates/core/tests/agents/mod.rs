@@ -138,7 +138,7 @@ impl World {
         });
         let plan = Plan {
             default_pool: Some(Pool {
-                lists: None,
+                lists: api_key_lb_core::plan::Lists::First,
                 name: String::new(),
                 target,
                 keys: keys.into(),
@@ -212,6 +212,7 @@ impl World {
             chain: hint
                 .is_none_or(|hint| self.policy.wants_messages(pool, hint.session, bytes, now)),
             background: endpoint.dialect == Dialect::Responses,
+            stores: false,
             splice: false,
             references: self.policy.knows_objects(pool, references::kinds(endpoint)),
         };

@@ -52,16 +52,16 @@ impl Connector {
         if to.via.is_none() && self.is_own(&stream) {
             return Err(SendError::Loop);
         }
-        if !target.tls() {
-            return http(stream).await;
-        }
-        if let Some(via) = to.via {
+        if let Some(via) = to.via.filter(|_| to.is_tunnelled()) {
             within(
                 limit,
                 "the outgoing proxy",
                 tunnel(&mut stream, target, via),
             )
             .await?;
+        }
+        if !target.tls() {
+            return http(stream).await;
         }
         let Some(tls) = self.trust.config() else {
             return Err(SendError::Connect("TLS is not available".into()));

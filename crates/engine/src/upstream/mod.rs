@@ -126,6 +126,8 @@ pub(crate) struct Lease {
     target: Arc<Target>,
     proxy: Option<(String, u16)>,
     wire: Wire,
+    /// Whether others can use it.
+    is_shared: bool,
 }
 
 impl Lease {
@@ -147,7 +149,7 @@ impl Lease {
 
     /// Returns the connection for another request.
     pub(crate) fn give_back(self) {
-        if self.wire.ended || self.wire.sender.is_closed() {
+        if self.wire.ended || self.wire.sender.is_closed() || !self.is_shared {
             return;
         }
         let mut lanes = self.upstreams.lanes.borrow_mut();
@@ -191,6 +193,21 @@ impl Lane {
 pub(crate) struct Destination<'d> {
     pub(crate) target: &'d Arc<Target>,
     pub(crate) via: Option<&'d Via>,
+    /// Whether it becomes something else than HTTP. An outgoing proxy then has to lead a tunnel,
+    /// since few pass an upgrade on.
+    pub(crate) upgrades: bool,
+}
+
+impl Destination<'_> {
+    /// Whether an outgoing proxy leads a tunnel to it.
+    pub(crate) fn is_tunnelled(&self) -> bool {
+        self.via.is_some() && (self.target.tls() || self.upgrades)
+    }
+
+    /// Whether other requests can use the connection.
+    fn is_shared(&self) -> bool {
+        self.is_tunnelled() == (self.via.is_some() && self.target.tls())
+    }
 }
 
 impl Upstreams {
@@ -213,6 +230,7 @@ impl Upstreams {
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let proxy = to.via.map(|via| (via.host.clone(), via.port));
         let spent = || SendError::Broken("the request body was already sent".into());
+        let repeatable = repeatable && to.is_shared();
         if repeatable && let Some(wire) = self.checkout(to.target, proxy.as_ref()).await {
             let mut lease = self.lease(to, proxy.clone(), wire);
             match lease.wire.exchange(make().ok_or_else(spent)?).await {
@@ -241,6 +259,7 @@ impl Upstreams {
             target: Arc::clone(to.target),
             proxy,
             wire,
+            is_shared: to.is_shared(),
         }
     }
 

@@ -1,23 +1,27 @@
 //! A client's handshake, made with one key after the other until an upstream accepts it.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_key_lb_core::conversation::Identity;
 use api_key_lb_core::fact::{Affinity, ModelId};
-use api_key_lb_core::plan::{Key, Plan, Pool};
+use api_key_lb_core::object::References;
+use api_key_lb_core::plan::{Key, KeyId, Plan, Pool};
 use api_key_lb_core::policy::Bound;
 use api_key_lb_core::policy::Session;
 use api_key_lb_core::provider;
 use api_key_lb_core::verdict::{Matter, Verdict};
+use api_key_lb_core::wire::answer::TURN_STATE;
 use api_key_lb_core::wire::body::BodyFacts;
 use api_key_lb_core::wire::credential::{self, Brought, CredentialKind};
 use api_key_lb_core::wire::dialect::{Dialect, Endpoint};
 use api_key_lb_core::wire::reply::Refusal;
 use api_key_lb_core::wire::signals::Signals;
 use api_key_lb_core::wire::websocket::{self as wire, Offer};
-use api_key_lb_core::wire::{headers, limits, owner, patience};
+use api_key_lb_core::wire::{headers, limits, owner, patience, references};
+use http::header::PROXY_AUTHORIZATION;
 use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -27,6 +31,7 @@ use super::open::Seat;
 use crate::attempt::{Call, address};
 use crate::body::{Frames, RequestBody};
 use crate::error::SendError;
+use crate::issued::Issued;
 use crate::opening::{self, Opened};
 use crate::outcome::{Answered, Outcomes};
 use crate::reading::Reading;
@@ -55,7 +60,10 @@ pub(super) struct Handshake {
     sent: HeaderMap,
     pub(super) offer: Offer,
     brought: Brought,
+    issued: Option<Issued>,
     pub(super) model: Option<String>,
+    /// The objects that it names.
+    pub(super) named: References,
     pub(super) patience: Duration,
     _seat: Seat,
 }
@@ -72,6 +80,8 @@ pub(super) struct Accepting<'h> {
 pub(super) enum Never<'h> {
     /// There is no WebSocket.
     Lacking,
+    /// The best one is the one that serves already.
+    Same,
     /// The last one answered so.
     Refused(Box<Answered<'h>>),
     /// The last one did not answer.
@@ -101,11 +111,17 @@ impl Handshake {
         };
         let (pool, path) = (pool.clone(), path.to_owned());
         let mut own = head.headers;
+        let issued = Issued::of(&state, &pool, &own, head.uri.query());
         let offer = Offer::take(&mut own);
         let brought = credential::strip(&mut own, head.uri.query());
         let mut sent = own.clone();
         headers::strip_request(&mut sent);
         wire::prepare(&mut sent);
+        let query = head.uri.query();
+        let mut named = references::of_head(&Method::GET, &path, query, &own, endpoint);
+        if let Some(issued) = &issued {
+            named.named.insert(named.about, issued.reference);
+        }
         let model = head.uri.query().and_then(|query| {
             let model = query.split('&').find_map(|pair| pair.strip_prefix(MODEL));
             model.filter(|model| !model.is_empty()).map(str::to_owned)
@@ -122,7 +138,9 @@ impl Handshake {
             sent,
             offer,
             brought,
+            issued,
             model,
+            named,
             plan,
             _seat: seat,
         })
@@ -130,6 +148,26 @@ impl Handshake {
 
     pub(super) fn model_id(&self) -> Option<ModelId> {
         self.model.as_deref().map(ModelId::of)
+    }
+
+    pub(super) const fn dialect(&self) -> Dialect {
+        self.endpoint.dialect
+    }
+
+    /// Waits until the plan has this key no more.
+    pub(super) async fn is_without(&self, key: KeyId) {
+        loop {
+            let changed = self.state.websockets().replanned().notified();
+            let plan = self.state.plan();
+            if !plan
+                .pools()
+                .any(|pool| pool.keys.iter().any(|known| known.id == key))
+            {
+                return;
+            }
+            drop(plan);
+            changed.await;
+        }
     }
 
     /// How its messages are read.
@@ -152,6 +190,7 @@ impl Handshake {
         session: Option<Session>,
         model: Option<ModelId>,
         bytes: u64,
+        bound: Bound,
     ) -> Call<'_> {
         Call {
             state: &self.state,
@@ -161,29 +200,41 @@ impl Handshake {
             endpoint: self.endpoint,
             method: Method::GET,
             path: &self.path,
-            query: self.uri.query(),
+            query: self.uri.query().map(Cow::Borrowed),
+            // It is set here.
+            issued: self.issued.clone(),
+            seen_at: None,
             headers: HeaderMap::new(),
             brought: self.brought,
             session,
             model,
             bytes,
             patience: self.patience,
-            bound: Bound::Free,
-            turn: None,
+            bound,
+            turn: self.named.turn,
             repeatable: true,
         }
     }
 
-    /// Makes it with one key after the other.
+    /// Makes it with one key after the other, but not with the `current` one.
     pub(super) async fn shake<'h>(
         &self,
         call: &'h Call<'h>,
+        current: Option<KeyId>,
         record: &mut Record,
         outcomes: &mut Outcomes<'h>,
     ) -> Result<Accepting<'h>, Never<'h>> {
         loop {
             let chosen = call.choose(record).await;
             let (key, affinity) = chosen.map_err(Never::NothingLeft)?;
+            if current == Some(key.id) {
+                return Err(Never::Same);
+            }
+            if call.state.websockets().lacks(key, call.path) {
+                let verdict = Verdict::new(Matter::Request, "no WebSocket");
+                record.judged(&call.asked(), verdict, false, call.state.now());
+                return Err(Never::Lacking);
+            }
             let shaken = self.send(call, key).await;
             let now = call.state.now();
             let (verdict, answered) = match shaken {
@@ -245,6 +296,7 @@ impl Handshake {
         let to = Destination {
             target: &key.target,
             via: key.via.as_deref(),
+            upgrades: true,
         };
         let timing = &call.plan.timing;
         let within = timing.first_byte_timeout.min(WITHIN);
@@ -277,12 +329,26 @@ impl Handshake {
         let provider = provider::credential_of(&key.target, call.path, secret);
         let kind = CredentialKind::choose(provider, self.brought, self.endpoint.dialect);
         let mut headers = self.sent.clone();
-        let in_protocols = kind == CredentialKind::Bearer && self.offer.put(&mut headers, secret);
-        let query = credential::upstream_query(call.query, kind, secret);
+        if call.is_foreign(key) {
+            headers.remove(TURN_STATE);
+        }
+        let (kind, query) = if let Some(issued) = &self.issued {
+            issued.put(&mut headers, Some(&self.offer));
+            (None, issued.query(call.query.as_deref()))
+        } else {
+            let query = credential::upstream_query(call.query.as_deref(), kind, secret);
+            let in_protocols =
+                kind == CredentialKind::Bearer && self.offer.put(&mut headers, secret);
+            ((!in_protocols).then_some(kind), query)
+        };
         let path = key.target.join(call.path, query.as_deref()).ok()?;
         let mut request = Request::new(RequestBody::frames(Frames::default()));
         *request.headers_mut() = headers;
-        address(&mut request, key, (!in_protocols).then_some(kind), path)?;
+        let direct = Uri::from(path.clone());
+        address(&mut request, key, kind, path)?;
+        // Whichever way it goes, no outgoing proxy reads it.
+        *request.uri_mut() = direct;
+        request.headers_mut().remove(PROXY_AUTHORIZATION);
         Some(request)
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use api_key_lb_core::plan::{Key, Pool};
 use api_key_lb_core::target::Target;
+use tokio::sync::Notify;
 
 use crate::state::State;
 
@@ -22,6 +23,8 @@ const LONGEST: usize = 256;
 pub(crate) struct Websockets {
     open: AtomicUsize,
     without: Mutex<Vec<Without>>,
+    /// Told when another plan is in force: a key may be gone. Nothing else wakes them all.
+    replanned: Notify,
 }
 
 #[derive(Debug)]
@@ -42,6 +45,11 @@ impl Drop for Seat {
 }
 
 impl Websockets {
+    /// Told when another plan is in force.
+    pub(crate) const fn replanned(&self) -> &Notify {
+        &self.replanned
+    }
+
     /// One more, unless `most` are open.
     pub(crate) fn enter(&self, state: &Arc<State>, most: usize) -> Option<Seat> {
         let seat = |open: usize| (open < most).then_some(open + 1);
@@ -56,7 +64,7 @@ impl Websockets {
         pool.keys.iter().all(|key| self.lacks(key, path))
     }
 
-    fn lacks(&self, key: &Key, path: &str) -> bool {
+    pub(super) fn lacks(&self, key: &Key, path: &str) -> bool {
         let mut without = self.without.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         without.retain(|known| known.until > now);

@@ -8,38 +8,26 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use api_key_lb_core::plan::KeyId;
-use api_key_lb_core::verdict::{Matter, Verdict};
 use api_key_lb_core::wire::body::Need;
-use api_key_lb_core::wire::websocket::{ClientTalk, Coding, Said, ServerTalk, same_terms};
+use api_key_lb_core::wire::dialect::Dialect;
+use api_key_lb_core::wire::websocket::{ClientTalk, Coding, ServerTalk};
 use http::HeaderMap;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::io::{ReadHalf, WriteHalf, split};
 
+use super::beginning::Begun;
 use super::handshake::Handshake;
+use super::pump::{Ended, Pace, linger, pump, tell};
 use super::turns::Turns;
-use crate::outcome::Outcomes;
 use crate::record::Record;
 
-/// Bytes that are asked of a socket at once.
-const READ: usize = 16 << 10;
-/// Longest time that messages without substance are held back, as with an answer over HTTP.
-const HELD_WITHIN: Duration = Duration::from_secs(2);
-/// Most bytes that are held back: two events of the responses API with an agent's tools in them.
-const HELD_MOST: usize = 256 << 10;
-/// How long the other side may be silent once one has ended: what was on its way, and a close.
-const HALF_CLOSED: Duration = Duration::from_secs(5);
-/// How long an upstream may take to accept what was sent before.
-const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// A close with "going away", as a server writes it …
 const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
 /// … and as a client does: masked, with a mask that changes nothing.
 const GOING_AWAY_MASKED: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9];
 
-type Half<W> = (ReadHalf<W>, WriteHalf<W>);
-type Io = TokioIo<Upgraded>;
+pub(super) type Half = (ReadHalf<TokioIo<Upgraded>>, WriteHalf<TokioIo<Upgraded>>);
 
 /// A WebSocket of which both ends have agreed.
 pub(crate) struct Tunnel {
@@ -53,18 +41,18 @@ pub(crate) struct Tunnel {
 }
 
 /// Both ends, and who listens to them.
-struct Carrying<'h> {
-    handshake: &'h Handshake,
-    terms: &'h HeaderMap,
-    client: Half<Io>,
-    upstream: Half<Io>,
-    ears: Ears<'h>,
+pub(super) struct Carrying<'h> {
+    pub(super) handshake: &'h Handshake,
+    pub(super) terms: &'h HeaderMap,
+    pub(super) client: Half,
+    pub(super) upstream: Half,
+    pub(super) ears: Ears<'h>,
 }
 
-struct Ears<'h> {
-    client: ClientTalk<'h>,
-    server: ServerTalk,
-    turns: Turns<'h>,
+pub(super) struct Ears<'h> {
+    pub(super) client: ClientTalk<'h>,
+    pub(super) server: ServerTalk,
+    pub(super) turns: Turns<'h>,
 }
 
 impl Ears<'_> {
@@ -73,9 +61,12 @@ impl Ears<'_> {
         self.client.is_between() && self.server.is_between() && self.turns.is_idle()
     }
 
-    fn hear_client(&mut self, bytes: &[u8]) {
+    pub(super) fn hear_client(&mut self, bytes: &[u8]) {
         let turns = &mut self.turns;
         self.client.feed(bytes).for_each(|it| turns.created(it));
+        if let Some(model) = self.client.take_model() {
+            turns.uses(model);
+        }
     }
 
     fn hear_server(&mut self, bytes: &[u8]) {
@@ -104,6 +95,7 @@ impl Tunnel {
         };
         let coding = Coding::of(&terms);
         let need = Need {
+            stores: false,
             splice: false,
             ..handshake
                 .reading()
@@ -127,23 +119,23 @@ impl Tunnel {
             signal: pin!(stopping),
             over: false,
         };
-        let begun = tokio::time::timeout(idle, carrying.begin(&mut stopping)).await;
-        match begun {
-            Ok(Begun::Carry) => carrying.carry(idle, stopping).await,
-            Ok(Begun::Stop) => carrying.stop().await,
-            Ok(Begun::Over) | Err(_) => {}
+        match carrying.begin(idle, &mut stopping).await {
+            Begun::Carry { up, down } => carrying.carry(idle, stopping, (up, down)).await,
+            Begun::Stop => carrying.go_away().await,
+            Begun::Silent => carrying.ears.turns.over(true),
+            Begun::Left => {}
         }
     }
 }
 
 /// The end of the process, which may have come already.
-struct Stopping<'s, F> {
+pub(super) struct Stopping<'s, F> {
     signal: Pin<&'s mut F>,
-    over: bool,
+    pub(super) over: bool,
 }
 
 impl<F: Future<Output = ()>> Stopping<'_, F> {
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         if !self.over {
             self.signal.as_mut().await;
             self.over = true;
@@ -151,305 +143,123 @@ impl<F: Future<Output = ()>> Stopping<'_, F> {
     }
 }
 
-/// What has begun.
-enum Begun {
-    /// There is something to carry.
-    Carry,
-    /// The process ends, and nothing was asked for.
-    Stop,
+/// Why it is over.
+enum Over {
     /// An end has left.
-    Over,
-}
-
-/// What comes of what has been heard so far.
-enum Decision {
-    Hold,
-    Pass,
-    /// This key does not serve it.
-    Refused(Verdict),
+    Left,
+    /// Nothing has passed for too long.
+    Silent,
+    /// Nothing runs, and it shall end.
+    Rest,
 }
 
 impl Carrying<'_> {
-    /// Until there is something that the client may not see otherwise.
-    async fn begin(&mut self, stopping: &mut Stopping<'_, impl Future<Output = ()>>) -> Begun {
-        let most = usize::try_from(self.handshake.plan.limits.replay_bytes).unwrap_or(usize::MAX);
-        let mut buffers = (vec![0; READ], vec![0; READ]);
-        // What the client has sent, in case that it must be sent to another upstream.
-        let mut sent = Vec::new();
-        let mut held = Vec::new();
-        let mut heard = Vec::new();
-        let mut until = None;
-        let mut is_writable = true;
-        loop {
-            let over = async {
-                match until {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let decision = tokio::select! {
-                read = self.client.0.read(&mut buffers.0), if is_writable => {
-                    let bytes = match read {
-                        // Whoever carries it meets the end again.
-                        Ok(0) | Err(_) => return self.pass(&held, heard, None).await,
-                        Ok(count) => &buffers.0[..count],
-                    };
-                    self.ears.hear_client(bytes);
-                    sent.extend_from_slice(bytes);
-                    is_writable = write(&mut self.upstream.1, bytes).await;
-                    if sent.len() > most {
-                        Decision::Pass
-                    } else {
-                        Decision::Hold
-                    }
-                }
-                read = self.upstream.0.read(&mut buffers.1) => match read {
-                    Ok(0) | Err(_) => Decision::Refused(Verdict::new(Matter::Network, "network")),
-                    Ok(count) => {
-                        let bytes = &buffers.1[..count];
-                        held.extend_from_slice(bytes);
-                        until.get_or_insert_with(|| Instant::now() + HELD_WITHIN);
-                        self.decide(bytes, &mut heard, held.len())
-                    }
-                },
-                () = over => Decision::Pass,
-                // What was asked for is answered first.
-                () = stopping.wait(), if !stopping.over => {
-                    if self.ears.client.count() == 0 {
-                        return Begun::Stop;
-                    }
-                    Decision::Hold
-                }
-            };
-            match decision {
-                Decision::Hold => {}
-                Decision::Pass => return self.pass(&held, heard, None).await,
-                Decision::Refused(verdict) => {
-                    // A refusal did nothing. Of a broken connection that is known only if there was
-                    // nothing to do.
-                    let may_resend = verdict.did_nothing() || self.ears.client.count() == 0;
-                    if !self.ears.turns.refused(verdict, may_resend) || !self.shake_again().await {
-                        return self.pass(&held, heard, Some(verdict)).await;
-                    }
-                    held.clear();
-                    heard.clear();
-                    until = None;
-                    is_writable = write(&mut self.upstream.1, &sent).await;
-                }
-            }
-        }
-    }
-
-    fn decide(&mut self, bytes: &[u8], heard: &mut Vec<Said>, held: usize) -> Decision {
-        let turns = &self.ears.turns;
-        let mut decision = if held > HELD_MOST {
-            Decision::Pass
-        } else {
-            Decision::Hold
-        };
-        for said in self.ears.server.feed(bytes) {
-            if let Decision::Hold = decision {
-                decision = match &said {
-                    Said::Preliminary(_) | Said::Begun => Decision::Hold,
-                    Said::Failed {
-                        signals, headers, ..
-                    } => Decision::Refused(turns.verdict(signals, headers)),
-                    Said::Closed(Some(signals)) => {
-                        Decision::Refused(turns.verdict(signals, &HeaderMap::new()))
-                    }
-                    Said::Closed(None) => {
-                        Decision::Refused(Verdict::new(Matter::Network, "network"))
-                    }
-                    Said::Going | Said::Done(..) | Said::Spent(_) | Said::Alive => Decision::Pass,
-                };
-            }
-            heard.push(said);
-        }
-        decision
-    }
-
-    /// Makes a connection with another key. Whether there is one that the client cannot tell from the
-    /// first.
-    async fn shake_again(&mut self) -> bool {
-        let asks = self.ears.turns.asks();
-        let call = self.handshake.call(asks.session, asks.model, asks.bytes);
-        let mut outcomes = Outcomes::default();
-        let record = &mut self.ears.turns.record;
-        let shaking = self.handshake.shake(&call, record, &mut outcomes);
-        let Ok(accepting) = shaking.await else {
-            return false;
-        };
-        let keys = &self.handshake.pool.keys;
-        let key = keys.iter().find(|known| known.id == accepting.key.id);
-        let Some(key) = key.filter(|_| same_terms(&accepting.head.headers, self.terms)) else {
-            self.ears.turns.record.hand_over();
-            return false;
-        };
-        self.upstream = split(TokioIo::new(accepting.upstream));
-        self.ears.server = ServerTalk::new(Coding::of(self.terms));
-        self.ears.turns.key = key;
-        true
-    }
-
-    /// Hands on what was held back; from here on the client sees everything. `refused`: what was
-    /// judged already.
-    async fn pass(&mut self, held: &[u8], heard: Vec<Said>, refused: Option<Verdict>) -> Begun {
-        let turns = &mut self.ears.turns;
-        turns.settle();
-        turns.relayed(held.len());
-        for said in heard {
-            turns.said(said, refused.is_some());
-        }
-        if held.is_empty() || write(&mut self.client.1, held).await {
-            Begun::Carry
-        } else {
-            Begun::Over
-        }
-    }
-
     /// Ends it between messages, as a server does that goes away.
-    async fn stop(mut self) {
-        go_away(&mut self.client.1, &mut self.upstream.1).await;
+    async fn go_away(self) {
+        let (mut client, mut upstream) = (self.client, self.upstream);
+        let _ = tokio::join!(
+            tell(&mut client.1, &GOING_AWAY),
+            tell(&mut upstream.1, &GOING_AWAY_MASKED)
+        );
         self.ears.turns.over(false);
+        tokio::join!(
+            linger(&mut client.0, &mut client.1),
+            linger(&mut upstream.0, &mut upstream.1)
+        );
     }
 
-    /// Carries bytes both ways until both have ended.
-    async fn carry(self, idle: Duration, mut stopping: Stopping<'_, impl Future<Output = ()>>) {
-        let (mut client, mut upstream) = (self.client, self.upstream);
-        let ears = RefCell::new(self.ears);
+    /// Carries bytes both ways until both have ended; what has been held back goes first.
+    async fn carry(
+        self,
+        idle: Duration,
+        mut stopping: Stopping<'_, impl Future<Output = ()>>,
+        (first_up, first_down): (Vec<u8>, Vec<u8>),
+    ) {
+        let Self {
+            handshake,
+            terms,
+            mut client,
+            mut upstream,
+            ears,
+        } = self;
+        let key = ears.turns.key.id;
+        let ears = RefCell::new(ears);
         let pace = Pace::new(idle);
         let by_upstream = Cell::new(false);
-        let is_stopped = {
-            let up = pump(&mut client.0, &mut upstream.1, &pace, |bytes| {
-                ears.borrow_mut().hear_client(bytes);
-            });
-            let down = pump(&mut upstream.0, &mut client.1, &pace, |bytes| {
-                ears.borrow_mut().hear_server(bytes);
-            });
+        let over = {
+            let hear_client = |bytes: &[u8]| ears.borrow_mut().hear_client(bytes);
+            let hear_server = |bytes: &[u8]| ears.borrow_mut().hear_server(bytes);
+            let (from, to) = (&mut client.0, &mut upstream.1);
+            let up = pump(from, to, &pace, first_up, hear_client);
+            let (from, to) = (&mut upstream.0, &mut client.1);
+            let down = pump(from, to, &pace, first_down, hear_server);
             let both = async {
                 let (mut up, mut down) = (pin!(up), pin!(down));
                 tokio::select! {
                     ended = up.as_mut() => {
-                        ended?;
-                        pace.half_closed();
-                        down.await
+                        by_upstream.set(ended == Ended::Receiver);
+                        // One that takes no more may have said why.
+                        if ended != Ended::Sender {
+                            pace.half_closed();
+                            down.await;
+                        }
                     }
                     ended = down.as_mut() => {
-                        by_upstream.set(true);
-                        ended?;
-                        pace.half_closed();
-                        up.await
+                        by_upstream.set(ended != Ended::Receiver);
+                        if ended == Ended::Whole {
+                            pace.half_closed();
+                            up.await;
+                        }
                     }
                 }
             };
             let rest = async {
-                stopping.wait().await;
+                // A key that is gone shall serve nothing more. Who speaks the responses API connects
+                // again and goes on; another conversation would be lost.
+                if handshake.dialect() == Dialect::Responses {
+                    tokio::select! {
+                        () = stopping.wait() => {}
+                        () = handshake.is_without(key) => {}
+                    }
+                } else {
+                    stopping.wait().await;
+                }
                 loop {
                     let moved = pace.moved.notified();
-                    if pace.writing.get() == 0 && ears.borrow().is_at_rest() {
+                    if pace.is_still() && ears.borrow().is_at_rest() {
                         return;
                     }
                     moved.await;
                 }
             };
             tokio::select! {
-                _ = both => false,
-                () = pace.over() => false,
-                () = rest => true,
+                () = both => Over::Left,
+                () = pace.over() => Over::Silent,
+                () = rest => Over::Rest,
             }
         };
-        if is_stopped {
-            go_away(&mut client.1, &mut upstream.1).await;
-        }
-        ears.into_inner().turns.over(by_upstream.get());
-    }
-}
-
-/// How long it has been silent.
-struct Pace {
-    idle: Cell<Duration>,
-    last: Cell<Instant>,
-    /// Writes that have begun and not ended.
-    writing: Cell<u8>,
-    moved: Notify,
-    nudged: Notify,
-}
-
-impl Pace {
-    fn new(idle: Duration) -> Self {
-        Self {
-            idle: Cell::new(idle),
-            last: Cell::new(Instant::now()),
-            writing: Cell::new(0),
-            moved: Notify::new(),
-            nudged: Notify::new(),
-        }
-    }
-
-    /// One side has ended; the other one has little time to.
-    fn half_closed(&self) {
-        self.last.set(Instant::now());
-        self.idle.set(self.idle.get().min(HALF_CLOSED));
-        self.nudged.notify_one();
-    }
-
-    /// Waits until it has been silent for too long.
-    async fn over(&self) {
-        loop {
-            let until = self.last.get() + self.idle.get();
-            if until <= Instant::now() {
-                return;
+        let ears = ears.into_inner();
+        let at_rest = pace.is_still() && ears.is_at_rest();
+        match over {
+            Over::Silent if !at_rest || pace.is_half_closed() => {
+                ears.turns.over(by_upstream.get() || !pace.is_half_closed());
             }
-            tokio::select! {
-                () = sleep_until(until) => {}
-                () = self.nudged.notified() => {}
+            Over::Left => {
+                ears.turns.over(by_upstream.get());
+                if by_upstream.get() {
+                    linger(&mut client.0, &mut client.1).await;
+                }
+            }
+            Over::Rest | Over::Silent => {
+                let carrying = Carrying {
+                    handshake,
+                    terms,
+                    client,
+                    upstream,
+                    ears,
+                };
+                carrying.go_away().await;
             }
         }
     }
-}
-
-/// Carries one direction to its end. What has been sent on is heard.
-async fn pump(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    pace: &Pace,
-    mut heard: impl FnMut(&[u8]),
-) -> std::io::Result<()> {
-    let mut buffer = vec![0; READ];
-    loop {
-        let count = from.read(&mut buffer).await?;
-        pace.last.set(Instant::now());
-        if count == 0 {
-            return to.shutdown().await;
-        }
-        let bytes = &buffer[..count];
-        pace.writing.set(pace.writing.get() + 1);
-        to.write_all(bytes).await?;
-        to.flush().await?;
-        pace.writing.set(pace.writing.get() - 1);
-        pace.last.set(Instant::now());
-        heard(bytes);
-        pace.moved.notify_waiters();
-    }
-}
-
-/// Whether it could be written.
-async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
-    let writing = async {
-        to.write_all(bytes).await?;
-        to.flush().await
-    };
-    matches!(
-        tokio::time::timeout(WRITE_WITHIN, writing).await,
-        Ok(Ok(()))
-    )
-}
-
-/// Tells both ends that it is over.
-async fn go_away(client: &mut (impl AsyncWrite + Unpin), upstream: &mut (impl AsyncWrite + Unpin)) {
-    let _ = tokio::join!(
-        write(client, &GOING_AWAY),
-        write(upstream, &GOING_AWAY_MASKED)
-    );
-    let _ = tokio::join!(client.shutdown(), upstream.shutdown());
 }

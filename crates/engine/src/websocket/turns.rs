@@ -31,6 +31,8 @@ pub(super) struct Turns<'h> {
     /// Of the connection. Its attempt runs until something is known that ends.
     pub(super) record: Record,
     running: VecDeque<Turn>,
+    /// The model that a message has named for all that follows.
+    model: Option<String>,
     /// Whether what runs has begun with this key for good.
     settled: bool,
     /// Whether it has been seen that responses begin and end.
@@ -52,6 +54,7 @@ pub(super) struct Asks {
     pub(super) session: Option<Session>,
     pub(super) model: Option<ModelId>,
     pub(super) bytes: u64,
+    pub(super) bound: Bound,
 }
 
 impl Asks {
@@ -62,8 +65,7 @@ impl Asks {
             model: self.model,
             bytes: self.bytes,
             patience: handshake.patience,
-            // What it names is this connection's, whose account is settled.
-            bound: Bound::Free,
+            bound: self.bound,
         }
     }
 }
@@ -75,6 +77,7 @@ impl<'h> Turns<'h> {
             key,
             record,
             running: VecDeque::new(),
+            model: None,
             settled: false,
             has_ends: false,
             served: false,
@@ -83,15 +86,24 @@ impl<'h> Turns<'h> {
 
     /// The client asks for a response.
     pub(super) fn created(&mut self, created: Created) {
-        let (identity, facts) = self.handshake.recognise(created.facts);
+        let (identity, mut facts) = self.handshake.recognise(created.facts);
         let state = &self.handshake.state;
         let method = Method::from_bytes(METHOD).unwrap_or(Method::GET);
         let path = self.handshake.uri.path();
         let mut record = Record::new(std::sync::Arc::clone(state), method, path);
-        let model = facts.model.clone().or_else(|| self.handshake.model.clone());
+        let named = References {
+            named: std::mem::take(&mut facts.references),
+            ..References::default()
+        };
+        let model = facts.model.clone().or_else(|| self.model().cloned());
         let facts = BodyFacts { model, ..facts };
-        let (pool, nothing) = (&self.handshake.pool, References::default());
-        record.request(pool, &facts, &identity, nothing, created.bytes);
+        record.request(
+            &self.handshake.pool,
+            &facts,
+            &identity,
+            named,
+            created.bytes,
+        );
         if self.running.len() == MOST {
             self.running.pop_front();
         }
@@ -101,6 +113,12 @@ impl<'h> Turns<'h> {
                 session: record.session().cloned(),
                 model: facts.model.as_deref().map(ModelId::of),
                 bytes: created.bytes,
+                bound: if self.settled {
+                    // What it names is this connection's, whose account is settled.
+                    Bound::Free
+                } else {
+                    record.bound()
+                },
             },
             record,
             served: false,
@@ -108,6 +126,39 @@ impl<'h> Turns<'h> {
         if self.settled {
             self.begin();
         }
+    }
+
+    /// A message names the model of all that follows.
+    pub(super) fn uses(&mut self, model: String) {
+        self.record.asks_for(&model);
+        self.model = Some(model);
+    }
+
+    fn model(&self) -> Option<&String> {
+        self.model.as_ref().or(self.handshake.model.as_ref())
+    }
+
+    /// Whether the client has said more of what it wants than its handshake did.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.running.is_empty() || self.model.is_some()
+    }
+
+    /// Whether that would rather have gone to another key.
+    pub(super) fn is_misplaced(&self) -> bool {
+        let asks = self.asks();
+        let state = &self.handshake.state;
+        let (now, policy) = (state.now(), state.policy());
+        policy.is_misplaced(&asks.of(self.handshake), self.key, now)
+    }
+
+    /// It stays with this key after all.
+    pub(super) fn stays(&mut self) {
+        if !self.record.is_running() {
+            let (asks, now) = (self.asks(), self.handshake.state.now());
+            let asked = asks.of(self.handshake);
+            self.record.begin(&asked, self.key, now);
+        }
+        self.record.answered(StatusCode::SWITCHING_PROTOCOLS);
     }
 
     /// From now on this key serves what is asked for.
@@ -137,8 +188,9 @@ impl<'h> Turns<'h> {
             Some(turn) => turn.asks.clone(),
             None => Asks {
                 session: self.record.session().cloned(),
-                model: self.handshake.model_id(),
+                model: self.model().map(|model| ModelId::of(model)),
                 bytes: 0,
+                bound: self.record.bound(),
             },
         }
     }
@@ -166,7 +218,7 @@ impl<'h> Turns<'h> {
                 }
             }
             Said::Going => self.serves(),
-            Said::Done(usage, id) => {
+            Said::Done { usage, id, given } => {
                 self.serves();
                 if let Some(mut turn) = self.running.pop_front() {
                     turn.record.answered(StatusCode::OK);
@@ -178,6 +230,7 @@ impl<'h> Turns<'h> {
                     if let Some(id) = id {
                         turn.record.gave_out(id);
                     }
+                    turn.record.gave(&given);
                 } else if let Some(usage) = usage {
                     self.record.used_also(usage);
                 }
@@ -204,6 +257,9 @@ impl<'h> Turns<'h> {
 
     /// What is left of limits.
     pub(super) fn limits(&self, headers: &HeaderMap) {
+        if headers.is_empty() {
+            return;
+        }
         let state = &self.handshake.state;
         let now = state.now();
         let left = limits::read(headers, self.key.target.provider(), now);

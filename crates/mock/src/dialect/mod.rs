@@ -196,7 +196,9 @@ mod tests {
             ),
             ("GET", "/v1/models", Route::Models),
             ("GET", "/v1/models/vendor/model", Route::Models),
-            ("GET", "/v1/chat/completions", Route::Unknown),
+            // Stored ones are listed.
+            ("GET", "/v1/chat/completions", Route::Objects),
+            ("GET", "/v1/no/such/thing", Route::Unknown),
             ("PATCH", "/anything/echo", Route::Echo),
             ("GET", "/_mock/counters", Route::Control),
             ("GET", "/", Route::Unknown),

@@ -219,7 +219,7 @@ fn plan(url: &str) -> anyhow::Result<Plan> {
         .collect();
     Ok(Plan {
         default_pool: Some(Pool {
-            lists: None,
+            lists: api_key_lb_core::plan::Lists::First,
             name: String::new(),
             target,
             keys,

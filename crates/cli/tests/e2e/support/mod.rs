@@ -4,6 +4,7 @@ mod capture;
 mod client;
 #[cfg(unix)]
 mod faked;
+mod load;
 mod program;
 mod proxy;
 mod upstream;
@@ -18,6 +19,7 @@ pub use capture::{Captured, captured, captured_frames};
 pub use client::{Client, End, Reply};
 #[cfg(unix)]
 pub use faked::Faked;
+pub use load::{Load, homes, is_named};
 pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
 pub use upstream::{Connection, Upstream};

@@ -137,7 +137,7 @@ fn wrong_values_are_named_with_their_line_and_what_to_write() {
             "{\"keys\": \"k\", \"list_account\": \"work\"}",
             "FILE:1:",
             "`list_account` is `work`, but no key has this label or belongs to an account of this name; \
-             write one of `key-1`, the name of an account, or remove it",
+             write one of `key-1`, the name of an account, `all`, or remove it",
         ),
         (
             "{\"keys\": \"k\", \"drain_windows\": \"5h\"}",

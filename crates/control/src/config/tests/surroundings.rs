@@ -209,3 +209,19 @@ fn a_proxy_that_cannot_be_used_is_refused_naming_the_variable_once() {
         assert_eq!(exempt.notes(), Vec::<String>::new(), "{value}");
     }
 }
+
+#[test]
+fn all_lists_are_shown_unless_a_key_is_called_so() {
+    for (keys, lists) in [
+        ("\"a,b\"", None),
+        ("[\"a\", {\"key\": \"b\", \"label\": \"all\"}]", Some(1)),
+    ] {
+        let world = World::with_file(&format!("{{\"keys\": {keys}, \"list_account\": \"all\"}}"));
+        let config = world.config();
+        let pool = config.plan.default_pool.as_ref().unwrap();
+        let wanted = lists.map_or(api_key_lb_core::plan::Lists::All, |at: usize| {
+            api_key_lb_core::plan::Lists::Of(pool.keys[at].id)
+        });
+        assert_eq!(pool.lists, wanted, "{keys}");
+    }
+}

@@ -2,7 +2,10 @@
 
 use api_key_lb_core::fact::ModelId;
 use api_key_lb_core::headroom::{Axis, Bucket};
-use api_key_lb_core::policy::memory::{CooldownRow, KeyRow, LifetimeRow, LimitRow, PlaceRow};
+use api_key_lb_core::policy::SplitReason;
+use api_key_lb_core::policy::memory::{
+    CooldownRow, KeyRow, LifetimeRow, LimitRow, PlaceRow, SharedRow,
+};
 use api_key_lb_core::verdict::Matter;
 use proptest::prelude::*;
 
@@ -70,6 +73,33 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_thread()(
+        id in any::<u128>(), used in 0..3_000_i64, length in any::<u32>(), ends in any::<(u64, u64)>(),
+        opening in any::<u32>(), flags in any::<(bool, bool)>(), read_bytes in any::<u64>(),
+        stride in any::<u32>(), links in prop::collection::vec((any::<u32>(), any::<u16>(), any::<u64>()), 0..70),
+    ) -> ThreadRow {
+        ThreadRow {
+            id: SessionId(id), used: at(-used), length, end: ends.0, before_end: ends.1, opening,
+            began_twice: flags.0, named: flags.1, read_bytes, stride,
+            links: links.into_iter().map(|(position, rank, link)| LinkRow { position, rank, link }).collect(),
+        }
+    }
+}
+
+prop_compose! {
+    fn any_shared()(
+        id in any::<u128>(), used in 0..3_000_i64, since in moment(), many in any::<u32>(), kind in 0..3,
+        openers in prop::collection::vec(any::<(u32, u32)>(), 0..34),
+    ) -> SharedRow {
+        let why = [None, Some(SplitReason::InFlight(many)), Some(SplitReason::Openers(many as usize))];
+        SharedRow {
+            id: SessionId(id), used: at(-used), openers,
+            split: why[kind as usize].map(|why| (why, since)),
+        }
+    }
+}
+
 /// One row about each thing, in an order that does not depend on chance.
 fn sorted(mut memory: Memory) -> Memory {
     memory.sessions.sort_by_key(|row| row.id);
@@ -82,6 +112,12 @@ fn sorted(mut memory: Memory) -> Memory {
     memory.owners.dedup_by_key(|row| row.account);
     memory.objects.sort_by_key(|row| row.object);
     memory.objects.dedup_by_key(|row| row.object);
+    memory.threads.sort_by_key(|row| row.id);
+    memory.threads.dedup_by_key(|row| row.id);
+    memory.shared.sort_by_key(|row| row.id);
+    memory.shared.dedup_by_key(|row| row.id);
+    memory.answers.sort_by_key(|row| row.answer);
+    memory.answers.dedup_by_key(|row| row.answer);
     memory
 }
 
@@ -93,12 +129,18 @@ proptest! {
         accounts in prop::collection::vec(any_account(), 0..4),
         keys in prop::collection::vec(any_key(), 0..4),
         owners in prop::collection::vec((any::<u64>(), any::<u64>()), 0..4),
+        threads in prop::collection::vec(any_thread(), 0..5),
+        shared in prop::collection::vec(any_shared(), 0..4),
+        answers in prop::collection::vec((any::<u64>(), 0..3_000_i64), 0..4),
         objects in prop::collection::vec((any::<u64>(), 0_usize..3, any::<u64>(), moment()), 0..4),
     ) {
         let scratch = Scratch::new();
         let id = AccountId::from_number;
         let keeping = [Keeping::Stored, Keeping::Answer, Keeping::Sealed];
         let memory = sorted(Memory {
+            threads,
+            shared,
+            answers: answers.into_iter().map(|(number, age)| answer(number, at(-age))).collect(),
             sessions,
             accounts,
             keys,

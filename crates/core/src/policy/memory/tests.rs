@@ -1,5 +1,7 @@
 //! What was remembered and restored decides as what was never forgotten.
 
+mod recognised;
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -21,6 +23,9 @@ struct Store {
     keys: HashMap<KeyId, KeyRow>,
     owners: HashMap<AccountId, OwnerRow>,
     objects: HashMap<u64, ObjectRow>,
+    threads: HashMap<SessionId, ThreadRow>,
+    shared: HashMap<SessionId, SharedRow>,
+    answers: HashMap<u64, AnswerRow>,
 }
 
 impl Store {
@@ -35,6 +40,12 @@ impl Store {
         self.owners.extend(owners.map(|row| (row.account, row)));
         let objects = rows.objects.into_iter();
         self.objects.extend(objects.map(|row| (row.object, row)));
+        let threads = rows.threads.into_iter();
+        self.threads.extend(threads.map(|row| (row.id, row)));
+        let shared = rows.shared.into_iter();
+        self.shared.extend(shared.map(|row| (row.id, row)));
+        let answers = rows.answers.into_iter();
+        self.answers.extend(answers.map(|row| (row.answer, row)));
     }
 
     fn take_all(&mut self, policy: &mut Policy, most: usize) {
@@ -52,7 +63,14 @@ impl Store {
     fn memory(self) -> Memory {
         let mut sessions: Vec<SessionRow> = self.sessions.into_values().collect();
         sessions.sort_by_key(|row| (row.used, row.id));
+        let mut threads: Vec<ThreadRow> = self.threads.into_values().collect();
+        threads.sort_by_key(|row| (row.used, row.id));
+        let mut answers: Vec<AnswerRow> = self.answers.into_values().collect();
+        answers.sort_by_key(|row| (row.learned, row.answer));
         Memory {
+            threads,
+            answers,
+            shared: self.shared.into_values().collect(),
             sessions,
             accounts: self.accounts.into_values().collect(),
             keys: self.keys.into_values().collect(),

@@ -242,7 +242,7 @@ fn lists_are_those_of_the_first_key_or_the_configured_one_while_it_serves() {
     assert_eq!(at_time(&mut world, 0).keys(&lists), [0]);
     let second = world.pool().keys[1].id;
     if let Some(pool) = &mut world.plan.default_pool {
-        pool.lists = Some(second);
+        pool.lists = crate::plan::Lists::Of(second);
     }
     assert_eq!(at_time(&mut world, 0).keys(&lists), [1]);
     at_time(&mut world, 0).came_to(1, &lists, throttled(10 * MINUTE), &[]);

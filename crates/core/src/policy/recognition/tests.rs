@@ -34,7 +34,7 @@ fn plan(split_subagents: SplitSubAgents) -> Plan {
     });
     Plan {
         default_pool: Some(Pool {
-            lists: None,
+            lists: crate::plan::Lists::First,
             name: "zai".to_owned(),
             target,
             keys: keys.into(),
@@ -373,7 +373,7 @@ fn a_request_that_names_an_earlier_answer_continues_its_session() {
     assert_eq!(world.serves(&named, 2).session.id, first.session.id);
 
     let elsewhere = Pool {
-        lists: None,
+        lists: crate::plan::Lists::First,
         name: "other".to_owned(),
         ..world.plan.default_pool.clone().unwrap()
     };

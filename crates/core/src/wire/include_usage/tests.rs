@@ -12,6 +12,7 @@ const ONLY_SPLICE: Need = Need {
     ids: false,
     chain: false,
     background: false,
+    stores: false,
     splice: true,
     references: false,
 };

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method};
 
-use super::table::{At, ITEMS, Ids, TABLE};
+use super::table::{At, ISSUED, ITEMS, Ids, TABLE};
 use super::{MAX_ID, target};
 use crate::object::{Keeping, Reference};
 use crate::wire::dialect::{Dialect, Endpoint};
@@ -16,8 +16,18 @@ const TRACKED: usize = 5;
 const OF_RESPONSES: &[&str] = &["resp_", "conv_", "cntr_", "file-", "file_", "cfile_", "ft:"];
 /// … and those of the messages API, whose other ids are nobody's.
 const OF_MESSAGES: &[&str] = &["container_", "file_"];
+/// How those of chat completions begin.
+const OF_CHATS: &[&str] = &["chatcmpl-"];
 /// How the ids begin that a provider keeps for some weeks only.
 const FOR_WEEKS: &[&str] = &["resp_", "chatcmpl-", "gen-"];
+/// Members that name objects which were made along with the one that the answer is about: what a batch
+/// has written, the thread of a run that began with it, the container of a code interpreter.
+const MADE_ALONG: &[&[u8]] = &[
+    b"output_file_id",
+    b"error_file_id",
+    b"thread_id",
+    b"container_id",
+];
 /// Google's names are told from other names by this.
 const SLASH: u8 = b'/';
 
@@ -28,6 +38,8 @@ pub enum Gives {
     Nothing,
     /// Containers and files.
     Containers,
+    /// A chat completion that the provider was told to store.
+    Chat,
     /// Responses, their items, and whatever else is known by how its id begins.
     Known,
     /// Objects of any name.
@@ -35,13 +47,14 @@ pub enum Gives {
 }
 
 impl Gives {
-    /// The answer to a request like this.
-    pub fn of(method: &Method, path: &str, endpoint: Endpoint) -> Self {
+    /// The answer to a request like this; `stores` says whether the provider was told to keep it.
+    pub fn of(method: &Method, path: &str, endpoint: Endpoint, stores: bool) -> Self {
         let is_async = path.contains("/async/");
         if endpoint.generates && !is_async {
             return match endpoint.dialect {
                 Dialect::Responses => Self::Known,
                 Dialect::Anthropic => Self::Containers,
+                Dialect::OpenAi if stores => Self::Chat,
                 Dialect::OpenAi | Dialect::Gemini => Self::Nothing,
             };
         }
@@ -88,6 +101,8 @@ enum Place {
     Object,
     /// `data`, `output`, `files`: a list of objects.
     List,
+    /// `client_secret`.
+    Secret,
     #[default]
     Other,
 }
@@ -104,6 +119,8 @@ enum Named {
     Task,
     Model,
     Sealed,
+    /// A credential issued for one client.
+    Issued,
 }
 
 /// Notes the objects that one answer gives out.
@@ -178,14 +195,19 @@ impl GivenReader {
             Place::Other | Place::List => Named::Other,
             Place::Top => match key {
                 b"response" | b"message" | b"delta" => Named::Into(Place::Wrapper),
-                b"item" | b"file" => Named::Into(Place::Object),
+                b"item" | b"file" | b"interaction" => Named::Into(Place::Object),
+                b"client_secret" => Named::Into(Place::Secret),
+                b"value" => Named::Issued,
                 b"data" | b"files" | b"cachedContents" | b"tunedModels" | b"batches"
-                | b"operations" => Named::Into(Place::List),
+                | b"operations" | b"fileSearchStores" => Named::Into(Place::List),
                 b"task_id" => Named::Task,
                 _ => Self::of_answer(key),
             },
             Place::Wrapper => Self::of_answer(key),
+            Place::Secret if key == b"value" => Named::Issued,
+            Place::Secret => Named::Other,
             Place::Object => match key {
+                _ if MADE_ALONG.contains(&key) => Named::Id,
                 b"id" => Named::Id,
                 b"name" => Named::Name,
                 b"task_id" => Named::Task,
@@ -198,6 +220,7 @@ impl GivenReader {
 
     fn of_answer(key: &[u8]) -> Named {
         match key {
+            _ if MADE_ALONG.contains(&key) => Named::Id,
             b"id" => Named::Id,
             b"name" => Named::Name,
             b"fine_tuned_model" => Named::Model,
@@ -233,7 +256,10 @@ impl GivenReader {
         if raw.is_empty() {
             return None;
         }
-        if self.named == Named::Sealed && self.gives != Gives::Containers {
+        if self.named == Named::Sealed && self.gives == Gives::Containers {
+            return None;
+        }
+        if self.named == Named::Sealed {
             let begin = &raw[..raw.len().min(MAX_ID)];
             return Some(Reference::new(begin, Keeping::Sealed));
         }
@@ -250,6 +276,7 @@ impl GivenReader {
                 let is_object = match self.gives {
                     Gives::Nothing => false,
                     Gives::Containers => begins(OF_MESSAGES),
+                    Gives::Chat => begins(OF_CHATS),
                     Gives::Known => begins(OF_RESPONSES) || begins(ITEMS),
                     Gives::Anything => true,
                 };
@@ -266,6 +293,7 @@ impl GivenReader {
                 Ids::Digit.read(&id, false)?,
                 Keeping::Stored,
             )),
+            Named::Issued => begins(ISSUED).then(|| Reference::new(&id, Keeping::Answer)),
             Named::Model => begins(&["ft:"]).then(|| Reference::new(&id, Keeping::Stored)),
             Named::Other | Named::Into(_) | Named::Sealed => None,
         }

@@ -97,6 +97,11 @@ pub(super) const BODY: &[&str] = &[
     "fileUri",
     "file_uri",
     "fileName",
+    "file_name",
+    "fileSearchStoreNames",
+    "file_search_store_names",
+    "previous_interaction_id",
+    "agent_id",
     "cachedContent",
     "cached_content",
 ];

@@ -20,6 +20,8 @@ pub enum At {
     Answer(&'static str),
     /// In the head of an answer.
     Header(&'static str),
+    /// It is the credential of a request.
+    Credential,
 }
 
 /// How an id looks.
@@ -124,6 +126,9 @@ pub(super) const ITEMS: &[&str] = &[
     "ctc_",
 ];
 
+/// How credentials begin that a provider issues for one client.
+pub(super) const ISSUED: &[&str] = &["ek_", "auth_tokens/"];
+
 /// The table. Of rows that look in the same place the first whose ids look so decides.
 #[rustfmt::skip]
 pub static TABLE: &[Row] = &[
@@ -169,6 +174,8 @@ pub static TABLE: &[Row] = &[
     row(OPENAI, "call", At::Segment("calls", false), Ids::Digit, STORED, OPENAI_SDK),
     row(OPENAI, "call", At::Query("call_id"), Ids::Begin(&["rtc_"]), STORED, OPENAI_SDK),
     row(OPENAI, "call", At::Header("location"), Ids::Digit, STORED, OPENAI_SDK),
+    row(OPENAI, "client secret", At::Answer("value"), Ids::Begin(ISSUED), ANSWER, OPENAI_SDK),
+    row(OPENAI, "client secret", At::Credential, Ids::Begin(ISSUED), ANSWER, OPENAI_SDK),
     row(ANTHROPIC, "session of a managed agent", At::Segment("sessions", true), Ids::Begin(&["sesn_"]), STORED, ANTHROPIC_SDK),
     row(ANTHROPIC, "environment", At::Segment("environments", true), Ids::Begin(&["env_"]), STORED, ANTHROPIC_SDK),
     row(ANTHROPIC, "environment", At::Body("environment_id"), Ids::Begin(&["env_"]), STORED, ANTHROPIC_SDK),
@@ -180,6 +187,12 @@ pub static TABLE: &[Row] = &[
     row(GEMINI, "file", At::Body("fileUri"), Ids::Name("files"), STORED, GENAI),
     row(GEMINI, "file", At::Body("file_uri"), Ids::Name("files"), STORED, GENAI),
     row(GEMINI, "file", At::Body("fileName"), Ids::Name("files"), STORED, GENAI),
+    row(GEMINI, "file", At::Body("file_name"), Ids::Name("files"), STORED, GENAI),
+    row(GEMINI, "file search store", At::Segment("fileSearchStores", true), Ids::Name("fileSearchStores"), STORED, GENAI),
+    row(GEMINI, "file search store", At::Body("fileSearchStoreNames"), Ids::Name("fileSearchStores"), STORED, GENAI),
+    row(GEMINI, "file search store", At::Body("file_search_store_names"), Ids::Name("fileSearchStores"), STORED, GENAI),
+    row(GEMINI, "interaction", At::Segment("interactions", false), Ids::Any, STORED, UNSURE),
+    row(GEMINI, "interaction", At::Body("previous_interaction_id"), Ids::Any, STORED, UNSURE),
     row(GEMINI, "cached content", At::Segment("cachedContents", true), Ids::Name("cachedContents"), STORED, GENAI),
     row(GEMINI, "cached content", At::Body("cachedContent"), Ids::Name("cachedContents"), STORED, GENAI),
     row(GEMINI, "cached content", At::Body("cached_content"), Ids::Name("cachedContents"), STORED, GENAI),
@@ -190,6 +203,7 @@ pub static TABLE: &[Row] = &[
     row(GEMINI, "upload", At::Header("x-goog-upload-url"), Ids::Any, STORED, GENAI),
     row("Z.ai", "task", At::Segment("async-result", false), Ids::Digit, STORED, UNSURE),
     row("xAI", "deferred answer", At::Segment("deferred-completion", false), Ids::Digit, ANSWER, UNSURE),
+    row("Mistral", "agent", At::Body("agent_id"), Ids::Begin(&["ag_", "ag:", "agent_"]), STORED, UNSURE),
     row("Mistral", "library", At::Segment("libraries", true), Ids::Digit, STORED, UNSURE),
     row("OpenRouter", "generation", At::QueryOf("/generation", "id"), Ids::Any, ANSWER, "OpenRouter API reference"),
     row("OpenRouter", "generation", At::Header("x-generation-id"), Ids::Any, ANSWER, "OpenRouter API reference"),
@@ -197,6 +211,10 @@ pub static TABLE: &[Row] = &[
     row("MiniMax", "task", At::Query("task_id"), Ids::Digit, STORED, UNSURE),
     row("MiniMax", "file", At::Query("file_id"), Ids::Digit, STORED, UNSURE),
     row("any", "object", At::Answer("id"), Ids::Any, STORED, "top of the answer, `response`, `conversation`, `container`, `data[]`, `output[]`"),
+    row("any", "object made along", At::Answer("output_file_id"), Ids::Any, STORED, OPENAPI),
+    row("any", "object made along", At::Answer("error_file_id"), Ids::Any, STORED, OPENAPI),
+    row("any", "object made along", At::Answer("thread_id"), Ids::Any, STORED, OPENAPI),
+    row("any", "object made along", At::Answer("container_id"), Ids::Any, STORED, OPENAPI),
     row("any", "task", At::Answer("task_id"), Ids::Digit, STORED, UNSURE),
     row(GEMINI, "object", At::Answer("name"), Ids::Any, STORED, GENAI),
     row(OPENAI, "fine-tuned model", At::Answer("fine_tuned_model"), Ids::Begin(&["ft:"]), STORED, OPENAPI),

@@ -1,12 +1,14 @@
 //! Ids in a request's path and query, and in the `Location` of an answer.
 
 use super::table::{At, Ids, TABLE};
-use crate::object::Reference;
+use crate::object::{ObjectId, Reference};
 
 /// Most ids that one target is searched for: no API nests deeper.
 const MOST: usize = 8;
 /// Versions of Google's API: what follows a collection there is a name, whatever it looks like.
 const GOOGLE: [&str; 2] = ["v1beta", "v1alpha"];
+/// Names of the parameters that hold the id of an item of a list: OpenAI's, Anthropic's.
+const CURSORS: [&str; 4] = ["after", "before", "after_id", "before_id"];
 
 fn segments(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|segment| !segment.is_empty())
@@ -64,6 +66,14 @@ fn is_collection(segment: &str) -> Option<bool> {
 pub(super) fn is_list(path: &str) -> bool {
     let last = segments(path).next_back();
     last.and_then(is_collection) == Some(true)
+}
+
+/// The item of a list behind which, or before which, a query asks on.
+pub(super) fn cursor(query: &str) -> Option<ObjectId> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .find(|(name, value)| CURSORS.contains(name) && !value.is_empty())
+        .map(|(_, value)| ObjectId::of(value.as_bytes()))
 }
 
 /// Whether objects are made or kept at this path.

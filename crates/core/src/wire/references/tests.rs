@@ -4,7 +4,6 @@ use http::{HeaderMap, Method, StatusCode};
 use proptest::prelude::*;
 
 use super::*;
-use crate::object::Reference;
 use crate::verdict::Verdict;
 use crate::wire::body::Need;
 use crate::wire::sample::{read_for, read_in_pieces, with_duplicates};
@@ -13,6 +12,7 @@ const NEED: Need = Need {
     ids: false,
     chain: false,
     background: false,
+    stores: false,
     splice: false,
     references: true,
 };
@@ -84,6 +84,8 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("/v1/sessions/sesn_1/events", &["sesn_1"]),
     ("/v1beta/files/my-own-name", &["my-own-name"]),
     ("/v1beta/cachedContents/abc", &["abc"]),
+    ("/v1beta/fileSearchStores/abc/documents", &["abc"]),
+    ("/v1beta/interactions/v1_abc", &["v1_abc"]),
     ("/v1beta/tunedModels/abc:generateContent", &["abc"]),
     ("/v1beta/batches/abc:cancel", &["abc"]),
     ("/v1beta/models/veo/operations/abc", &["abc"]),
@@ -199,6 +201,14 @@ const BODIES: &[(&str, Option<&str>)] = &[
         None,
     ),
     (r#"{"cachedContent":"cachedContents/abc"}"#, Some("abc")),
+    (r#"{"inputConfig":{"file_name":"files/abc"}}"#, Some("abc")),
+    (
+        r#"{"tools":[{"fileSearch":{"fileSearchStoreNames":["fileSearchStores/abc"]}}]}"#,
+        Some("abc"),
+    ),
+    (r#"{"previous_interaction_id":"v1_abc"}"#, Some("v1_abc")),
+    (r#"{"agent_id":"ag_1"}"#, Some("ag_1")),
+    (r#"{"file_name":"notes.txt"}"#, None),
     (r#"{"file_id":2051}"#, None),
     // What a tool was called with, what it may be called with, what people noted.
     (
@@ -314,6 +324,49 @@ fn a_list_is_a_collection_by_itself() {
     ] {
         assert!(!head(&Method::GET, other).lists, "{other}");
     }
+}
+
+#[test]
+fn a_list_goes_on_behind_an_item() {
+    let cursor = |target| head(&Method::GET, target).cursor;
+    for target in [
+        "/v1/files?limit=2&after=file-1",
+        "/v1/batches?before=file-1",
+        "/v1/files?after_id=file-1",
+    ] {
+        assert_eq!(cursor(target), Some(ObjectId::of(b"file-1")), "{target}");
+    }
+    assert_eq!(cursor("/v1/files?after="), None);
+    assert_eq!(cursor("/v1/vector_stores/vs_1/files?after=file-1"), None);
+}
+
+#[test]
+fn credentials_that_are_issued_for_a_client_are_objects() {
+    let issued_in = |name: &'static str, value: &str, query| {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        let found: Vec<Reference> = issued(&headers, query).map(|(found, _)| found).collect();
+        found
+    };
+    assert_eq!(
+        issued_in("authorization", "Bearer ek_1", None),
+        [answer("ek_1")]
+    );
+    let protocols = "realtime, openai-insecure-api-key.ek_1";
+    assert_eq!(
+        issued_in("sec-websocket-protocol", protocols, None),
+        [answer("ek_1")]
+    );
+    let query = Some("access_token=auth_tokens/a1");
+    assert_eq!(issued_in("x-none", "1", query), [answer("a1")]);
+    assert_eq!(
+        issued_in("authorization", "Token auth_tokens/a1", None),
+        [answer("a1")]
+    );
+    assert_eq!(
+        issued_in("authorization", "Bearer sk-1", Some("key=sk-2")),
+        []
+    );
 }
 
 #[test]

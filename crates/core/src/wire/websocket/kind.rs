@@ -1,4 +1,4 @@
-//! What kind of message a JSON document is: its `type`.
+//! What kind of message a JSON document is: its `type`, or the model that a `setup` names.
 
 use crate::wire::json::{Container, Progress, Tokenizer, Visit};
 
@@ -16,6 +16,10 @@ pub(super) struct KindReader {
 struct Seen {
     depth: usize,
     is_type: bool,
+    /// In the `setup` of Gemini Live …
+    in_setup: bool,
+    /// … at its model.
+    is_model: bool,
     text: Vec<u8>,
     found: bool,
 }
@@ -26,6 +30,8 @@ pub(super) enum Kind<'k> {
     /// More has to come.
     Open,
     Is(&'k [u8]),
+    /// It sets up what follows, with this model.
+    SetUp(&'k [u8]),
     /// It has none, or is no document.
     None,
 }
@@ -37,6 +43,8 @@ impl KindReader {
             seen: Seen {
                 depth: 0,
                 is_type: false,
+                in_setup: false,
+                is_model: false,
                 text: Vec::new(),
                 found: false,
             },
@@ -48,6 +56,8 @@ impl KindReader {
         self.tokenizer.reset();
         self.seen.depth = 0;
         self.seen.is_type = false;
+        self.seen.in_setup = false;
+        self.seen.is_model = false;
         self.seen.text.clear();
         self.seen.found = false;
     }
@@ -55,12 +65,22 @@ impl KindReader {
     /// Takes the next bytes.
     pub(super) fn feed(&mut self, piece: &[u8]) -> Kind<'_> {
         if self.seen.found {
-            return Kind::Is(&self.seen.text);
+            return self.seen.kind();
         }
         match self.tokenizer.feed(piece, &mut self.seen) {
-            _ if self.seen.found => Kind::Is(&self.seen.text),
+            _ if self.seen.found => self.seen.kind(),
             Progress::Reading => Kind::Open,
             Progress::Complete | Progress::Malformed | Progress::Enough => Kind::None,
+        }
+    }
+}
+
+impl Seen {
+    fn kind(&self) -> Kind<'_> {
+        if self.is_model {
+            Kind::SetUp(&self.text)
+        } else {
+            Kind::Is(&self.text)
         }
     }
 }
@@ -69,6 +89,7 @@ impl Visit for Seen {
     fn open(&mut self, _: Container) {
         self.depth += 1;
         self.is_type = false;
+        self.is_model = false;
     }
 
     fn close(&mut self) {
@@ -77,10 +98,14 @@ impl Visit for Seen {
 
     fn key(&mut self, key: &[u8]) {
         self.is_type = self.depth == 1 && key == b"type";
+        if self.depth == 1 {
+            self.in_setup = key == b"setup";
+        }
+        self.is_model = self.depth == 2 && self.in_setup && key == b"model";
     }
 
     fn text_begins(&mut self) -> bool {
-        self.is_type
+        self.is_type || self.is_model
     }
 
     fn text(&mut self, piece: &[u8], ends: bool) {

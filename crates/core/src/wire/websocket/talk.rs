@@ -10,6 +10,7 @@ use super::messages::{Deflated, Hear, Messages};
 use crate::conversation::AnswerId;
 use crate::fact::Usage;
 use crate::ladder::PathTree;
+use crate::object::Reference;
 use crate::wire::body::{BodyFacts, Need, RequestReader};
 use crate::wire::opening::is_preliminary;
 use crate::wire::signals::{self, Signals};
@@ -66,6 +67,7 @@ struct ClientEar<'t> {
     reader: Option<RequestReader<'t>>,
     bytes: u64,
     created: Vec<Created>,
+    model: Option<String>,
     data: u64,
 }
 
@@ -88,6 +90,7 @@ impl<'t> ClientTalk<'t> {
                 reader: None,
                 bytes: 0,
                 created: Vec::new(),
+                model: None,
                 data: 0,
             },
         }
@@ -97,6 +100,11 @@ impl<'t> ClientTalk<'t> {
     pub fn feed(&mut self, bytes: &[u8]) -> impl Iterator<Item = Created> + use<'_, 't> {
         self.messages.feed(bytes, &mut self.ear);
         self.ear.created.drain(..)
+    }
+
+    /// The model that a message has named for all that follows, once.
+    pub const fn take_model(&mut self) -> Option<String> {
+        self.ear.model.take()
     }
 
     /// Whether a message has just ended, or none has begun.
@@ -116,7 +124,9 @@ impl Hear for ClientEar<'_> {
         self.kind.reset();
         self.is_create = false;
         self.bytes = 0;
-        self.reader = text.then(|| RequestReader::new(self.paths, self.need));
+        // Gemini's clients may send their JSON in binary messages; its model is all that is read.
+        let _ = text;
+        self.reader = Some(RequestReader::new(self.paths, self.need));
     }
 
     fn piece(&mut self, plain: &[u8]) -> bool {
@@ -128,6 +138,14 @@ impl Hear for ClientEar<'_> {
             match self.kind.feed(plain) {
                 Kind::Open => {}
                 Kind::Is(CREATE) => self.is_create = true,
+                Kind::SetUp(model) => {
+                    // In a path or by itself, as over HTTP.
+                    let model = model.rsplit(|byte| *byte == b'/').next();
+                    let model = model.unwrap_or_default();
+                    self.model = Some(String::from_utf8_lossy(model).into_owned());
+                    self.reader = None;
+                    return false;
+                }
                 Kind::Is(_) | Kind::None => {
                     self.reader = None;
                     return false;
@@ -172,7 +190,14 @@ pub enum Said {
     /// Something of substance. Said before the message has ended, and not of each.
     Going,
     /// A response is complete.
-    Done(Option<Usage>, Option<AnswerId>),
+    Done {
+        /// What it has cost.
+        usage: Option<Usage>,
+        /// What it can be continued by.
+        id: Option<AnswerId>,
+        /// The objects that it gives out.
+        given: Vec<Reference>,
+    },
     /// Something went wrong.
     Failed {
         /// What it says …
@@ -224,7 +249,7 @@ impl About {
     fn of(kind: &Kind<'_>) -> Self {
         match kind {
             Kind::Open => Self::Unknown,
-            Kind::None => Self::Untyped,
+            Kind::None | Kind::SetUp(_) => Self::Untyped,
             Kind::Is(kind) if DONE.contains(kind) => Self::Done,
             Kind::Is(kind) if FAILED.contains(kind) => Self::Failed,
             Kind::Is(kind) if LIMITS.contains(kind) => Self::Limits,
@@ -336,7 +361,9 @@ impl Hear for ServerEar {
                 {
                     self.failed();
                 } else {
-                    self.said.push(Said::Done(usage, id));
+                    let given = self.reader.as_mut().and_then(AnswerReader::given);
+                    let given = given.map(std::mem::take).unwrap_or_default();
+                    self.said.push(Said::Done { usage, id, given });
                 }
             }
             About::Unknown | About::Untyped => {

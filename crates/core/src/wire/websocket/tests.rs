@@ -298,6 +298,35 @@ fn a_client_s_requests_are_read_and_its_audio_is_not() {
     assert!(!talk.is_between());
 }
 
+#[test]
+fn the_model_of_a_setup_is_read_and_no_other() {
+    let model = |message: &str, cut: usize| {
+        let ladder = Ladder::default();
+        let mut talk = ClientTalk::new(Coding::Plain, ladder.paths(), Need::ALL, 1 << 20);
+        let bytes = frame(0x82, Some([1, 2, 3, 4]), message.as_bytes());
+        let mut model = None;
+        for piece in bytes.chunks(cut) {
+            assert_eq!(talk.feed(piece).count(), 0);
+            model = model.or(talk.take_model());
+        }
+        model
+    };
+    for cut in [1, 7, 1000] {
+        let live = r#"{"setup":{"tools":[{"model":"no"}],"model":"models/gemini-live-2","x":1}}"#;
+        assert_eq!(model(live, cut).as_deref(), Some("gemini-live-2"));
+        let vertex = r#"{"setup":{"model":"projects/p/locations/l/publishers/google/models/g"}}"#;
+        assert_eq!(model(vertex, cut).as_deref(), Some("g"));
+    }
+    for other in [
+        r#"{"clientContent":{"model":"m"}}"#,
+        r#"{"model":"m"}"#,
+        r#"{"setup":[{"model":"m"}],"x":{"model":"m"}}"#,
+        r#"{"setup":{"model":7}}"#,
+    ] {
+        assert_eq!(model(other, 1000), None, "{other}");
+    }
+}
+
 proptest! {
     #[test]
     fn however_it_is_cut_the_same_is_heard(

@@ -12,20 +12,22 @@ const LEAST: Need = Need {
     ids: false,
     chain: false,
     background: false,
+    stores: false,
     splice: false,
     references: false,
 };
 
-const NEEDS: [Need; 32] = {
-    let mut needs = [LEAST; 32];
+const NEEDS: [Need; 64] = {
+    let mut needs = [LEAST; 64];
     let mut at = 0;
-    while at < 32 {
+    while at < 64 {
         needs[at] = Need {
             ids: at & 1 != 0,
             chain: at & 2 != 0,
             background: at & 4 != 0,
             splice: at & 8 != 0,
             references: at & 16 != 0,
+            stores: at & 32 != 0,
         };
         at += 1;
     }

@@ -8,6 +8,8 @@ use super::*;
 use crate::wire::sample::with_duplicates;
 use crate::wire::usage::AnswerReader;
 
+const JSON: &str = "application/json";
+
 fn stored(id: &str) -> Reference {
     Reference::new(id.as_bytes(), Keeping::Stored)
 }
@@ -156,8 +158,13 @@ fn heads_give_out_addresses_and_ids() {
 
 #[test]
 fn what_an_answer_may_give_out_is_known_from_its_request() {
-    let gives =
-        |method: Method, path: &str| Gives::of(&method, path, Endpoint::of(&method, path, false));
+    let said = |method: Method, path: &str, stores| {
+        Gives::of(&method, path, Endpoint::of(&method, path, false), stores)
+    };
+    let gives = |method, path| said(method, path, false);
+    let stored = |path| said(Method::POST, path, true);
+    assert_eq!(stored("/v1/chat/completions"), Gives::Chat);
+    assert_eq!(stored("/v1/responses"), Gives::Known);
     assert_eq!(gives(Method::POST, "/v1/chat/completions"), Gives::Nothing);
     assert_eq!(gives(Method::POST, "/v1/embeddings"), Gives::Nothing);
     assert_eq!(
@@ -177,6 +184,50 @@ fn what_an_answer_may_give_out_is_known_from_its_request() {
     );
     assert_eq!(gives(Method::GET, "/v1/models"), Gives::Known);
     assert_eq!(gives(Method::DELETE, "/v1/files/file-1"), Gives::Nothing);
+}
+
+#[test]
+fn what_was_made_along_is_given_out_too() {
+    let batch = r#"{"id":"batch_1","input_file_id":"file-0","output_file_id":"file-1","error_file_id":null}"#;
+    assert_eq!(
+        given(JSON, batch, Gives::Anything, 7),
+        [stored("batch_1"), stored("file-1")]
+    );
+    let run = r#"{"id":"run_1","thread_id":"thread_1"}"#;
+    assert_eq!(
+        given(JSON, run, Gives::Anything, 7),
+        [stored("run_1"), stored("thread_1")]
+    );
+    let response = r#"{"id":"resp_1","output":[{"id":"ci_1","container_id":"cntr_1"}]}"#;
+    assert_eq!(
+        given(JSON, response, Gives::Known, 7),
+        [answer("resp_1"), answer("ci_1"), stored("cntr_1")]
+    );
+}
+
+#[test]
+fn a_chat_completion_that_is_stored_gives_out_its_id_and_nothing_else() {
+    let said =
+        r#"{"id":"chatcmpl-1","choices":[{"message":{"id":"msg_1","audio":{"id":"file-1"}}}]}"#;
+    assert_eq!(given(JSON, said, Gives::Chat, 7), [answer("chatcmpl-1")]);
+    assert_eq!(given(JSON, r#"{"id":"gen-1"}"#, Gives::Chat, 7), []);
+}
+
+#[test]
+fn credentials_that_are_issued_for_a_client_are_given_out() {
+    for said in [
+        r#"{"value":"ek_1","expires_at":1,"session":{"id":"sess_1"}}"#,
+        r#"{"client_secret":{"value":"ek_1","expires_at":1},"id":"sess_1"}"#,
+    ] {
+        assert_eq!(
+            given(JSON, said, Gives::Known, 7),
+            [answer("ek_1")],
+            "{said}"
+        );
+    }
+    assert_eq!(given(JSON, r#"{"value":"sk-1"}"#, Gives::Known, 7), []);
+    let token = r#"{"name":"auth_tokens/a1"}"#;
+    assert_eq!(given(JSON, token, Gives::Anything, 7), [stored("a1")]);
 }
 
 const KEYS: &[&str] = &[
