@@ -9,8 +9,10 @@ use rusqlite::{Connection, Row, Transaction, params};
 use super::rows::{list, moment};
 use super::time::stored as time;
 
-/// Bytes of a link: position, rank, hash.
+/// Bytes of a link: position with [`GROWN`], rank, hash.
 const LINK: usize = 4 + 2 + 8;
+/// Set in the position of a link that a session has grown to; no conversation has so many messages.
+const GROWN: u32 = 1 << 31;
 /// Bytes of an opener: a part of its hash, seconds.
 const OPENER: usize = 4 + 4;
 
@@ -47,7 +49,8 @@ fn threads(transaction: &Transaction<'_>, rows: &[ThreadRow]) -> rusqlite::Resul
     for row in rows {
         links.clear();
         for one in &row.links {
-            links.extend_from_slice(&one.position.to_be_bytes());
+            let grown = if one.grown { GROWN } else { 0 };
+            links.extend_from_slice(&(one.position & !GROWN | grown).to_be_bytes());
             links.extend_from_slice(&one.rank.to_be_bytes());
             links.extend_from_slice(&one.link.to_be_bytes());
         }
@@ -158,8 +161,9 @@ fn thread(row: &Row<'_>) -> rusqlite::Result<ThreadRow> {
         stride: row.get(9)?,
         links: links
             .map(|link| LinkRow {
-                position: number(&link[..4]) as u32,
+                position: number(&link[..4]) as u32 & !GROWN,
                 rank: number(&link[4..6]) as u16,
+                grown: number(&link[..4]) as u32 & GROWN != 0,
                 link: number(&link[6..]),
             })
             .collect(),

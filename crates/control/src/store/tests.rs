@@ -125,6 +125,7 @@ fn thread_of(session: &SessionRow) -> ThreadRow {
     let link = |position| LinkRow {
         position,
         rank: 1,
+        grown: position > 2,
         link: u64::from(position) ^ session.id.0 as u64,
     };
     ThreadRow {

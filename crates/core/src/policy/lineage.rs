@@ -15,7 +15,7 @@ use super::memory::{Changed, LinkRow};
 use crate::conversation::Conversation;
 use crate::fact::SessionId;
 use crate::moment::Moment;
-use links::{Owners, disown, own};
+use links::{Effect, Owners, disown, own};
 
 /// Every one of a conversation's first links is remembered: openings are short and told apart …
 const OPENING_LINKS: usize = 16;
@@ -364,23 +364,43 @@ impl Lineage {
             .collect();
         let mut have: Vec<u64> = thread.links.iter().map(|one| one.link).collect();
         have.sort_unstable();
-        for one in gone {
-            disown(&mut self.links, one.link, handle);
-        }
+        let mut effects: Vec<Effect> = gone
+            .iter()
+            .filter_map(|one| disown(&mut self.links, one.link, handle))
+            .collect();
         for position in 1..=length {
             if (stays(position) || position + 1 >= length)
                 && let Some(link) = chain.link(position)
                 && have.binary_search(&link).is_err()
             {
+                let (owners, left) = own(&mut self.links, link, handle, position > opening);
+                effects.extend(left);
                 thread.links.push(LinkRow {
                     position: u32::try_from(position).unwrap_or(u32::MAX),
-                    rank: own(&mut self.links, link, handle, position > opening),
+                    rank: owners.count,
+                    grown: owners.grown,
                     link,
                 });
             }
         }
         self.changed.mark(&mut thread.is_marked, session);
+        self.note(effects);
         self.keep_bounds();
+    }
+
+    /// What has become of other sessions' links: sessions that begin with the same few messages
+    /// push each other out of the table.
+    fn note(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        for effect in effects {
+            let session = self.sessions.get(effect.handle as usize).copied().flatten();
+            if let Some(session) = session
+                && let Some(thread) = self.threads.peek_mut(&session)
+                && let Some(row) = thread.links.iter_mut().find(|row| row.link == effect.link)
+            {
+                (row.rank, row.grown) = (effect.rank, effect.grown);
+                self.changed.mark(&mut thread.is_marked, session);
+            }
+        }
     }
 
     fn keep_bounds(&mut self) {
@@ -427,9 +447,11 @@ impl Lineage {
         let Some((_, thread)) = self.threads.pop_lru() else {
             return;
         };
+        let mut promoted = Vec::new();
         for one in &thread.links {
-            disown(&mut self.links, one.link, thread.handle);
+            promoted.extend(disown(&mut self.links, one.link, thread.handle));
         }
+        self.note(promoted);
         if let Some(slot) = self.sessions.get_mut(thread.handle as usize) {
             *slot = None;
         }

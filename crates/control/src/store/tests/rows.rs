@@ -77,12 +77,12 @@ prop_compose! {
     fn any_thread()(
         id in any::<u128>(), used in 0..3_000_i64, length in any::<u32>(), ends in any::<(u64, u64)>(),
         opening in any::<u32>(), flags in any::<(bool, bool)>(), read_bytes in any::<u64>(),
-        stride in any::<u32>(), links in prop::collection::vec((any::<u32>(), any::<u16>(), any::<u64>()), 0..70),
+        stride in any::<u32>(), links in prop::collection::vec((0..1_u32 << 31, any::<u16>(), any::<bool>(), any::<u64>()), 0..70),
     ) -> ThreadRow {
         ThreadRow {
             id: SessionId(id), used: at(-used), length, end: ends.0, before_end: ends.1, opening,
             began_twice: flags.0, named: flags.1, read_bytes, stride,
-            links: links.into_iter().map(|(position, rank, link)| LinkRow { position, rank, link }).collect(),
+            links: links.into_iter().map(|(position, rank, grown, link)| LinkRow { position, rank, grown, link }).collect(),
         }
     }
 }

@@ -14,13 +14,31 @@ pub(super) struct Owners {
     pub(super) grown: bool,
 }
 
-/// A session has come through a link: as the how-manieth.
-pub(super) fn own(links: &mut Hashed<u64, Owners>, link: u64, handle: Handle, grown: bool) -> u16 {
+/// What another session's row must say of a link from now on, so that a table made of the rows is
+/// the one that was there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effect {
+    pub(super) handle: Handle,
+    pub(super) link: u64,
+    /// Zero: it is none of the link's owners any more, though its messages go through it.
+    pub(super) rank: u16,
+    pub(super) grown: bool,
+}
+
+/// A session has come through a link; what the table says of it, and which owner had to leave.
+pub(super) fn own(
+    links: &mut Hashed<u64, Owners>,
+    link: u64,
+    handle: Handle,
+    grown: bool,
+) -> (Owners, Option<Effect>) {
+    let mut left = None;
     let owners = links
         .entry(link)
         .and_modify(|owners| {
             owners.grown |= grown;
             if owners.latest != handle {
+                left = owners.other.filter(|other| *other != handle);
                 *owners = Owners {
                     latest: handle,
                     other: Some(owners.latest),
@@ -38,13 +56,18 @@ pub(super) fn own(links: &mut Hashed<u64, Owners>, link: u64, handle: Handle, gr
             count: 1,
             grown,
         });
-    owners.count
+    let effect = left.map(|handle| Effect {
+        handle,
+        link,
+        rank: 0,
+        grown: false,
+    });
+    (*owners, effect)
 }
 
-pub(super) fn disown(links: &mut Hashed<u64, Owners>, link: u64, handle: Handle) {
-    let Some(owners) = links.get_mut(&link) else {
-        return;
-    };
+/// A session is not on a link any more; who is the latest owner instead, if it was that.
+pub(super) fn disown(links: &mut Hashed<u64, Owners>, link: u64, handle: Handle) -> Option<Effect> {
+    let owners = links.get_mut(&link)?;
     if owners.other == Some(handle) {
         owners.other = None;
     } else if owners.latest == handle {
@@ -55,10 +78,17 @@ pub(super) fn disown(links: &mut Hashed<u64, Owners>, link: u64, handle: Handle)
                     other: None,
                     ..*owners
                 };
+                return Some(Effect {
+                    handle: other,
+                    link,
+                    rank: owners.count,
+                    grown: owners.grown,
+                });
             }
             None => {
                 links.remove(&link);
             }
         }
     }
+    None
 }

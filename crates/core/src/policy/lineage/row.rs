@@ -51,12 +51,12 @@ impl Lineage {
                 continue;
             }
             let handle = self.handle(row.id);
-            let grown = |position| position > row.opening;
-            claims.extend(row.links.iter().map(|link| Claim {
+            let owned = row.links.iter().filter(|link| link.rank > 0);
+            claims.extend(owned.map(|link| Claim {
                 link: link.link,
                 rank: link.rank,
                 handle,
-                grown: grown(link.position),
+                grown: link.grown,
             }));
             self.threads.put(row.id, Thread::of_row(row, handle));
         }

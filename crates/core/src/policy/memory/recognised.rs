@@ -36,8 +36,11 @@ pub struct ThreadRow {
 pub struct LinkRow {
     /// How many messages it stands for.
     pub position: u32,
-    /// The how-manieth session it was that came through it.
+    /// The how-manieth session it was that came through it; zero if so many came since that it does
+    /// not count any more.
     pub rank: u16,
+    /// Whether a session has come to it by growing, rather than begun with it.
+    pub grown: bool,
     /// The hash.
     pub link: u64,
 }
