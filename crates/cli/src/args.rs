@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-use crate::service::ServiceArgs;
+use crate::service::{Manager, ServiceArgs};
 use crate::simulate::SimulateArgs;
 
 const ABOUT: &str = "\
@@ -249,6 +249,10 @@ pub(crate) struct SetupArgs {
     /// With `--undo`: also remove the configuration with its keys, and everything that was stored
     #[arg(long, requires = "undo")]
     pub(crate) purge: bool,
+
+    /// Who manages services, instead of what this system has: for tests of one system on another.
+    #[arg(long, hide = true, value_name = "WHO")]
+    pub(crate) manager: Option<Manager>,
 }
 
 /// Flags of `start`.

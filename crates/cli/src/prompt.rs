@@ -29,7 +29,11 @@ pub(crate) fn line<T>(
 ) -> anyhow::Result<T> {
     loop {
         let hint = default.map(|default| format!(" {}", faint(format!("[{default}]"))));
-        let answer = ask(&format!("{}{}: ", strong(question), hint.unwrap_or_default()))?;
+        let answer = ask(&format!(
+            "{}{}: ",
+            strong(question),
+            hint.unwrap_or_default()
+        ))?;
         let answer = match (answer.as_str(), default) {
             ("", Some(default)) => default,
             (answer, _) => answer,

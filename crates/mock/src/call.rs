@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::dialect::Route;
 use crate::dialect::tool::ToolCall;
+use crate::dialect::{Route, words};
 use crate::prompt::{Prompt, PromptHasher};
+use crate::stub::Stub;
 
 /// A parsed model call.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub(crate) struct Call {
     pub(crate) output_tokens: u64,
     /// The tool the answer calls; `None`: the answer is text.
     pub(crate) tool: Option<ToolCall>,
+    /// The text that a stub gives the answer.
+    text: Option<String>,
     /// The tools as the request gave them, echoed by the Responses API.
     pub(crate) tools: Value,
     pub(crate) prompt: Prompt,
@@ -46,6 +49,7 @@ impl Call {
         target: &str,
         body: &[u8],
         defaults: CallDefaults,
+        stub: Option<&Stub>,
     ) -> Result<Self, String> {
         let request: Value = serde_json::from_slice(body).map_err(|error| {
             format!("We could not parse the JSON body of your request: {error}")
@@ -69,13 +73,24 @@ impl Call {
         let mut hasher = PromptHasher::new(&model, defaults.block_tokens);
         feed(route, &request, &mut hasher);
         let prompt = hasher.finish();
-        let tool = tool(route, &request);
+        let tool = match stub {
+            None => tool(route, &request, None),
+            Some(stub) => stub
+                .tool
+                .as_deref()
+                .and_then(|name| tool(route, &request, Some(name)))
+                .map(|call| call.with(&stub.arguments)),
+        };
+        let text = stub.and_then(|stub| stub.text.clone());
         let output_tokens = match &tool {
             _ if route == Route::Embeddings => 0,
             Some(tool) => tool.tokens(),
-            None => wanted_tokens(&request)
-                .unwrap_or(u64::from(defaults.output_tokens))
-                .min(u64::from(defaults.max_output_tokens)),
+            None => match &text {
+                Some(text) => words::split(text).count() as u64,
+                None => wanted_tokens(&request)
+                    .unwrap_or(u64::from(defaults.output_tokens))
+                    .min(u64::from(defaults.max_output_tokens)),
+            },
         };
         let inputs = if route == Route::Embeddings {
             inputs(&request)
@@ -88,6 +103,7 @@ impl Call {
             include_usage: flag(stream_options, "include_usage"),
             output_tokens,
             tool,
+            text,
             tools: request
                 .get("tools")
                 .cloned()
@@ -99,6 +115,19 @@ impl Call {
             seals: defaults.keeps_objects && wants_sealed(&request),
             model,
         })
+    }
+
+    /// The text of the answer, one piece per output token.
+    pub(crate) fn pieces(&self) -> Vec<String> {
+        match &self.text {
+            Some(text) => words::split(text).map(str::to_owned).collect(),
+            None => words::pieces(self.prompt.seed, self.output_tokens).collect(),
+        }
+    }
+
+    /// The text of the answer.
+    pub(crate) fn text(&self) -> String {
+        self.pieces().concat()
     }
 }
 
@@ -179,9 +208,13 @@ fn feed(route: Route, request: &Value, hasher: &mut PromptHasher) {
     }
 }
 
-/// The tool call the answer makes: of the first tool that has a schema of its own, unless tools
-/// are switched off or the conversation ends with a tool's result.
-fn tool(route: Route, request: &Value) -> Option<ToolCall> {
+/// The tool call the answer makes: of the tool that is `wanted`, else the first, among those that have a
+/// schema of their own, unless tools are switched off or the conversation ends with a tool's result.
+fn tool(route: Route, request: &Value, wanted: Option<&str>) -> Option<ToolCall> {
+    let is_wanted = |tool: &&Value| {
+        let name = tool.get("name").and_then(Value::as_str);
+        wanted.is_none_or(|wanted| name == Some(wanted))
+    };
     let tools = request.get("tools")?.as_array()?;
     let choice = request.get("tool_choice");
     let none = choice.and_then(Value::as_str) == Some("none")
@@ -201,8 +234,8 @@ fn tool(route: Route, request: &Value) -> Option<ToolCall> {
             if matches!(role, Some("tool" | "function")) {
                 return None;
             }
-            let function = tools.iter().find_map(|tool| tool.get("function"))?;
-            named(function, "parameters")
+            let mut functions = tools.iter().filter_map(|tool| tool.get("function"));
+            named(functions.find(is_wanted)?, "parameters")
         }
         Route::Responses => {
             let kind = last("input")
@@ -213,7 +246,8 @@ fn tool(route: Route, request: &Value) -> Option<ToolCall> {
             }
             let is_function =
                 |tool: &&Value| tool.get("type").and_then(Value::as_str) == Some("function");
-            named(tools.iter().find(is_function)?, "parameters")
+            let mut functions = tools.iter().filter(is_function);
+            named(functions.find(is_wanted)?, "parameters")
         }
         Route::Messages => {
             let parts = last("messages").and_then(|last| last.get("content"));
@@ -225,12 +259,10 @@ fn tool(route: Route, request: &Value) -> Option<ToolCall> {
             if result {
                 return None;
             }
-            named(
-                tools
-                    .iter()
-                    .find(|tool| tool.get("input_schema").is_some())?,
-                "input_schema",
-            )
+            let mut own = tools
+                .iter()
+                .filter(|tool| tool.get("input_schema").is_some());
+            named(own.find(is_wanted)?, "input_schema")
         }
         Route::Generate | Route::StreamGenerate => {
             let parts = last("contents").and_then(|last| last.get("parts"));
@@ -242,10 +274,11 @@ fn tool(route: Route, request: &Value) -> Option<ToolCall> {
             if result {
                 return None;
             }
-            let first = tools
+            let mut declared = tools
                 .iter()
-                .find_map(|tool| tool.get("functionDeclarations")?.get(0))?;
-            named(first, "parameters")
+                .filter_map(|tool| tool.get("functionDeclarations")?.as_array())
+                .flatten();
+            named(declared.find(is_wanted)?, "parameters")
         }
         _ => None,
     }

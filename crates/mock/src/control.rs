@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Body, Headers};
 use crate::connection::RequestBody;
 use crate::dialect::{CONTROL_PREFIX, Dialect, error};
 use crate::fault::{Fault, FaultId};
 use crate::head::Head;
 use crate::json::object;
 use crate::state::State;
+use crate::stub::Stub;
 
 /// Bodies up to this many bytes are echoed as text.
 const ECHOED_BODY_BYTES: usize = 64 * 1024;
@@ -54,10 +55,18 @@ pub(crate) fn answer(state: &State, head: &Head, body: &[u8]) -> Answer {
             let shown: Vec<Value> = records.iter().map(|record| record.to_json()).collect();
             Answer::json(200, Value::Array(shown).to_string())
         }
+        ("GET", ["requests", number]) => body_of(state, number).unwrap_or_else(missing),
         ("DELETE", ["requests"]) => {
             state.lock().records.clear();
             done()
         }
+        ("POST", ["stubs"]) => match serde_json::from_slice::<Vec<Stub>>(body) {
+            Ok(stubs) => {
+                state.lock().stubs = stubs.into();
+                done()
+            }
+            Err(error) => bad(&error.to_string()),
+        },
         ("GET", ["faults"]) => {
             let faults = state.lock().faults.list();
             reply(serde_json::to_value(faults))
@@ -111,6 +120,20 @@ fn missing() -> Answer {
         Some("no such control endpoint, fault or account"),
         "",
     )
+}
+
+/// The body of a recorded request, as it came.
+fn body_of(state: &State, number: &str) -> Option<Answer> {
+    let number: u64 = number.parse().ok()?;
+    let inner = state.lock();
+    let recorded = inner.records.iter().find(|one| one.number == number)?;
+    let mut headers = Headers::default();
+    headers.add("content-type", "application/octet-stream");
+    Some(Answer {
+        status: 200,
+        headers,
+        body: Body::Whole(recorded.body.clone()),
+    })
 }
 
 /// One fault, or an array of them.

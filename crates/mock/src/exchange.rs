@@ -17,6 +17,7 @@ use crate::fault::{Close, FaultKind};
 use crate::head::Head;
 use crate::objects;
 use crate::state::{State, Ticket, now_seconds};
+use crate::stub::Stub;
 use crate::websocket::{self, Speech};
 
 /// What becomes of the connection after an answer.
@@ -275,7 +276,9 @@ pub(crate) fn call(
         block_tokens: state.config.cache_block_tokens,
         keeps_objects: state.config.keeps_objects,
     };
-    let call = Call::parse(route, &head.target, &body.bytes, defaults)
+    let stubs = Arc::clone(&state.lock().stubs);
+    let stub = Stub::of(&stubs, &body.bytes);
+    let call = Call::parse(route, &head.target, &body.bytes, defaults, stub)
         .map_err(|message| error::status(dialect, 400, Some(&message), request_id))?;
     let mut named = Value::Null;
     if state.config.keeps_objects {

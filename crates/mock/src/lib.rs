@@ -36,7 +36,7 @@
 //! | anything else | 404 in the dialect |
 //!
 //! The text of an answer depends only on the request. If the request offers tools and does not end
-//! with a tool's result, the answer calls the first tool.
+//! with a tool's result, the answer calls the first tool. A [`Stub`] says otherwise.
 //!
 //! # Order of events
 //!
@@ -52,11 +52,13 @@
 //! |---|---|
 //! | `GET /_mock/counters` | [`Counters`] |
 //! | `GET`, `DELETE /_mock/requests` | the recorded requests; forgets them |
+//! | `GET /_mock/requests/{number}` | the whole body of one |
+//! | `POST /_mock/stubs` | lays down an array of [`Stub`]s in place of those before |
 //! | `POST /_mock/faults` | installs a [`Fault`] or an array of them → `{"ids":[1,2]}` |
 //! | `GET`, `DELETE /_mock/faults` | lists [`ActiveFault`]s; removes all |
 //! | `DELETE /_mock/faults/{id}` | removes one |
 //! | `POST /_mock/accounts/{name}` | changes limits: `{"rpm":60,"tpm":0}`, 0 or null = unlimited |
-//! | `POST /_mock/reset` | forgets counters, caches, faults, recordings; refills buckets |
+//! | `POST /_mock/reset` | forgets counters, caches, faults, stubs, recordings; refills buckets |
 
 mod answer;
 mod builder;
@@ -79,6 +81,7 @@ mod objects;
 mod prompt;
 mod sha1;
 mod state;
+mod stub;
 mod tls;
 mod websocket;
 
@@ -89,3 +92,4 @@ pub use fault::{ANY_KEY, ActiveFault, Close, Fault, FaultId, FaultKind};
 pub use head::Credential;
 pub use limits::{Account, Limits};
 pub use mock::Mock;
+pub use stub::Stub;

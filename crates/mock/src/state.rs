@@ -18,6 +18,7 @@ use crate::fault::{FaultKind, FaultTable};
 use crate::head::{Credential, Head};
 use crate::limits::{Charge, Limits, Meter, Refusal};
 use crate::objects::Objects;
+use crate::stub::Stub;
 
 /// Unknown keys counted one by one; later ones are counted under [`OTHER_KEYS`], so that a fuzzer
 /// cannot fill the memory.
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     owners: HashMap<String, usize>,
     keys: HashMap<String, KeyCounters>,
     pub(crate) faults: FaultTable,
+    pub(crate) stubs: Arc<[Stub]>,
     pub(crate) records: VecDeque<Recorded>,
     requests: u64,
 }
@@ -78,6 +80,7 @@ impl State {
             owners: HashMap::new(),
             keys: HashMap::new(),
             faults: FaultTable::default(),
+            stubs: Arc::default(),
             records: VecDeque::new(),
             requests: 0,
         };
@@ -211,11 +214,12 @@ impl State {
             .map(|found| found.meter.limits)
     }
 
-    /// Forgets counters, caches, faults and recordings, and refills every bucket.
+    /// Forgets counters, caches, faults, stubs and recordings, and refills every bucket.
     pub(crate) fn reset(&self) {
         let now = Instant::now();
         let mut inner = self.lock();
         inner.faults.clear();
+        inner.stubs = Arc::default();
         inner.records.clear();
         inner.keys.values_mut().for_each(KeyCounters::reset);
         for account in &mut inner.accounts {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::config::{DEFAULT_PORT, Location, find_file};
-use api_key_lb_control::setup_file::{SetupChanges, SetupError, merge, write_private};
 use api_key_lb_control::runtime_file::state_dir;
+use api_key_lb_control::setup_file::{SetupChanges, SetupError, merge, write_private};
 use api_key_lb_control::{Config, Environment, Flags};
 use api_key_lb_core::Pool;
 
@@ -17,9 +17,10 @@ use crate::exit::Exit;
 use crate::printer::{self, Printer};
 use crate::prompt;
 use crate::render::count;
+use crate::service::Manager;
 use crate::setup::agents::{self, Outcome, Wish};
 use crate::setup::interview::interview;
-use crate::setup::probe;
+use crate::setup::{probe, service};
 
 /// Variables that win over what is in the file.
 const OVERRIDES: [&str; 5] = [
@@ -85,7 +86,14 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
             return Ok(Exit::Failure);
         }
     };
-    let Some(config) = written(&path, existing.as_deref(), &text, args.dry_run, &env, printer)?
+    let Some(config) = written(
+        &path,
+        existing.as_deref(),
+        &text,
+        args.dry_run,
+        &env,
+        printer,
+    )?
     else {
         return Ok(Exit::Failure);
     };
@@ -100,22 +108,46 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
     if !args.no_check && !args.dry_run && !interviewed {
         try_keys(&config, printer)?;
     }
-    let outcome = if args.no_agents {
-        Outcome::default()
-    } else {
-        let Some(state) = state_dir(&env) else {
-            printer.error("there is no home directory ($HOME) to note changes in; agents are left alone");
-            return Ok(Exit::Failure);
-        };
-        let wish = Wish { ask: asks, ..wish };
-        agents::run(&agents, &config, (&env, &state), &wish, printer)?
-    };
-    next(&path, &config, &outcome, args, &env, printer)?;
-    Ok(if outcome.failed {
-        Exit::Failure
-    } else {
-        Exit::Success
-    })
+    let is_wanted = !args.no_agents || !args.no_service;
+    if is_wanted && config.listen.port == 0 {
+        printer.note(
+            "the port is 0, so another one at each start: agents and a service need one that stays, and are left alone",
+        );
+        next(
+            &path,
+            &config,
+            &(Outcome::default(), false),
+            args,
+            &env,
+            printer,
+        )?;
+        return Ok(Exit::Success);
+    }
+    let state = state_dir(&env).filter(|_| is_wanted);
+    if is_wanted && state.is_none() {
+        printer.error(
+            "there is no home directory ($HOME) to note changes in; agents and services are left alone",
+        );
+        return Ok(Exit::Failure);
+    }
+    let (mut outcome, mut served) = (Outcome::default(), service::Outcome::default());
+    if let Some(state) = &state {
+        if !args.no_agents {
+            let wish = Wish { ask: asks, ..wish };
+            outcome = agents::run(&agents, &config, (&env, state), &wish, printer)?;
+        }
+        if !args.no_service {
+            let wish = service::Wish {
+                manager: args.manager.unwrap_or(Manager::of_system()),
+                ask: asks,
+                dry: args.dry_run,
+            };
+            served = service::run(&path, (&env, state), wish, printer)?;
+        }
+    }
+    let failed = outcome.failed || served.failed;
+    next(&path, &config, &(outcome, served.runs), args, &env, printer)?;
+    Ok(if failed { Exit::Failure } else { Exit::Success })
 }
 
 /// Writes the file, unless it is only to be shown, and says what is in it now; `None` if `start` would refuse it.
@@ -184,7 +216,7 @@ fn try_keys(config: &Config, printer: &Printer) -> anyhow::Result<()> {
 fn next(
     path: &Path,
     config: &Config,
-    outcome: &Outcome,
+    (outcome, runs): &(Outcome, bool),
     args: &SetupArgs,
     env: &Environment,
     printer: &Printer,
@@ -205,10 +237,14 @@ fn next(
         0 => DEFAULT_PORT,
         port => port,
     };
-    printer.say(format!(
-        "\nNext: {}\nOther programs get the base URL http://127.0.0.1:{port} instead of the provider's (with the \
-         same path behind it, such as /v1) and any text as API key. `api-key-lb setup --undo` takes everything back.",
+    let start = if *runs {
+        "the proxy runs; `api-key-lb status` shows how".to_owned()
+    } else {
         printer::strong(&start)
+    };
+    printer.say(format!(
+        "\nNext: {start}\nOther programs get the base URL http://127.0.0.1:{port} instead of the provider's (with the \
+         same path behind it, such as /v1) and any text as API key. `api-key-lb setup --undo` takes everything back."
     ))?;
     Ok(())
 }
@@ -318,5 +354,4 @@ mod tests {
         let said = repeated("sk-secret,b,sk-secret, sk-secret").unwrap();
         assert_eq!(said, "2 keys given more than once; each key counts once");
     }
-
 }

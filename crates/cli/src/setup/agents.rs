@@ -16,7 +16,7 @@ use crate::render::path_of;
 use super::apply::apply;
 use super::journal::Journal;
 use super::show;
-use super::survey::{Finding, machine, survey};
+use super::survey::{Finding, look, machine};
 
 /// Which agents are meant, and how far to go.
 #[derive(Debug, Default)]
@@ -38,8 +38,6 @@ pub(crate) struct Outcome {
     pub(crate) restart: Vec<String>,
     /// Whether a file could not be changed.
     pub(crate) failed: bool,
-    /// Whether any agent is here.
-    pub(crate) found: bool,
 }
 
 /// The agents that are meant.
@@ -85,7 +83,8 @@ pub(crate) fn aim(config: &Config, journal: &Journal) -> Aim {
         }
     }
     // The longest first: the base of a named pool begins with that of the one without a name.
-    aim.former.sort_by_key(|(url, _)| std::cmp::Reverse(url.len()));
+    aim.former
+        .sort_by_key(|(url, _)| std::cmp::Reverse(url.len()));
     aim
 }
 
@@ -112,32 +111,35 @@ pub(crate) fn run(
     };
     let mut journal = Journal::load(state)?;
     let aim = aim(config, &journal);
-    let findings = survey(agents, &aim, &machine);
-    outcome.found = !findings.is_empty();
-    if findings.is_empty() {
-        printer.say("\nNo agent that setup knows is on this machine yet; run it again when there is one.")?;
-        return Ok(outcome);
-    }
-    printer.say(format!("\n{}", printer::strong("Agents")))?;
-    if !wish.dry && findings.iter().any(|finding| !finding.files.is_empty()) {
-        for pool in config.plan.pools() {
-            journal.know(&base(config, &pool.name), &pool.name);
-        }
-    }
     let stamp = Stamp::now();
-    for finding in &findings {
-        printer.say(indented(&show::finding(finding, &machine.home)))?;
+    let mut is_first = true;
+    for agent in agents {
+        let Some(finding) = look(*agent, &aim, &machine) else {
+            continue;
+        };
+        if std::mem::take(&mut is_first) {
+            printer.say(format!("\n{}", printer::strong("Agents")))?;
+        }
+        printer.say(indented(&show::finding(&finding, &machine.home)))?;
         if finding.files.is_empty() || wish.dry {
             continue;
         }
         if wish.ask && !prompt::yes("  Change this?", true)? {
             continue;
         }
-        if change(finding, &stamp, (&machine, state), &mut journal, printer)? {
+        for pool in config.plan.pools() {
+            journal.know(&base(config, &pool.name), &pool.name);
+        }
+        if change(&finding, &stamp, (&machine, state), &mut journal, printer)? {
             outcome.restart.push(finding.agent.restart().to_owned());
         } else {
             outcome.failed = true;
         }
+    }
+    if is_first {
+        printer.say(
+            "\nNo agent that setup knows is on this machine yet; run it again when there is one.",
+        )?;
     }
     Ok(outcome)
 }

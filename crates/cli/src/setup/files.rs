@@ -34,7 +34,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, ReadError> {
     let meta = match fs::metadata(path) {
         Ok(meta) => meta,
         // A link that leads nowhere is not the same as nothing: writing there would make a file elsewhere.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            return Ok(None);
+        }
         // Where a directory should be is a file: nothing can be there.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
         Err(error) => return Err(error.into()),
@@ -44,11 +46,15 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, ReadError> {
         return Err(ReadError::NotAFile);
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > LONGEST) {
         return Err(ReadError::TooLong);
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| ReadError::NotText)
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| ReadError::NotText)
 }
 
 /// Replaces what a file says; its mode and owner stay, links to it stay links.
@@ -148,7 +154,9 @@ fn private_options() -> OpenOptions {
 
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = private_options().open(path)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
     if written.is_err() {
         drop(fs::remove_file(path));
     }

@@ -47,7 +47,11 @@ pub(crate) fn interview(
 
 fn which_provider(printer: &Printer) -> anyhow::Result<String> {
     printer.say("Whose keys are they?")?;
-    let widest = OFFERS.iter().map(|offer| offer.name.len()).max().unwrap_or(0);
+    let widest = OFFERS
+        .iter()
+        .map(|offer| offer.name.len())
+        .max()
+        .unwrap_or(0);
     for (number, offer) in OFFERS.iter().enumerate() {
         printer.say(format!(
             "  {:>2}  {:<widest$}  {}",
@@ -56,7 +60,11 @@ fn which_provider(printer: &Printer) -> anyhow::Result<String> {
             faint(offer.target)
         ))?;
     }
-    let (target, offer) = prompt::line("Number, name, or the base URL of another one", Some("1"), chosen)?;
+    let (target, offer) = prompt::line(
+        "Number, name, or the base URL of another one",
+        Some("1"),
+        chosen,
+    )?;
     match offer {
         Some(offer) => printer.say(format!("{}\n", offer.pooling()))?,
         None => printer.say(

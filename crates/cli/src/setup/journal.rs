@@ -23,6 +23,9 @@ pub(crate) struct Journal {
     /// Under which base URLs the proxy was made known, and of which pools.
     #[serde(default)]
     pub(crate) bases: Vec<Base>,
+    /// Whether there was no service before, and there is one now.
+    #[serde(default)]
+    pub(crate) service: bool,
     #[serde(skip)]
     path: PathBuf,
 }
@@ -66,6 +69,7 @@ impl Journal {
             version: VERSION,
             records: Vec::new(),
             bases: Vec::new(),
+            service: false,
             path: path.clone(),
         };
         let text = match std::fs::read_to_string(&path) {
@@ -92,7 +96,7 @@ impl Journal {
 
     /// Writes it, before what it says is done; removes it if it says nothing.
     pub(crate) fn save(&self) -> anyhow::Result<()> {
-        let written = if self.records.is_empty() && self.bases.is_empty() {
+        let written = if self.records.is_empty() && self.bases.is_empty() && !self.service {
             match std::fs::remove_file(&self.path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),

@@ -37,9 +37,20 @@ pub(crate) fn one(key: &str, target: &str, env: &Environment, timeout: Duration)
 }
 
 /// What makes several of `keys` (separated by commas) look like one account.
-pub(crate) fn likeness(keys: &str, target: &str, env: &Environment, timeout: Duration) -> Vec<String> {
+pub(crate) fn likeness(
+    keys: &str,
+    target: &str,
+    env: &Environment,
+    timeout: Duration,
+) -> Vec<String> {
     with_config(keys, target, env, |config| ask(config, timeout).report)
-        .map(|report| report.warnings.into_iter().map(|warning| warning.text).collect())
+        .map(|report| {
+            report
+                .warnings
+                .into_iter()
+                .map(|warning| warning.text)
+                .collect()
+        })
         .unwrap_or_default()
 }
 
@@ -78,13 +89,17 @@ pub(crate) fn ask(config: &Config, timeout: Duration) -> Asked {
     let now = check::now().unix_millis();
     let mut lines = Vec::new();
     let checked = runtime.block_on(async {
-        let all = check::ask_all(&keys, inquiry, |finished| lines.push(check::progress(finished, now)));
+        let all = check::ask_all(&keys, inquiry, |finished| {
+            lines.push(check::progress(finished, now))
+        });
         tokio::time::timeout(timeout, all).await
     });
     // A name server that does not answer would hold the end up.
     runtime.shutdown_background();
     Asked {
-        report: checked.ok().map(|checked| Report::of(&checked, &config.accounts, now)),
+        report: checked
+            .ok()
+            .map(|checked| Report::of(&checked, &config.accounts, now)),
         lines,
     }
 }

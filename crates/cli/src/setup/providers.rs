@@ -29,20 +29,55 @@ const fn offer(
 
 /// In the order in which they are offered.
 pub(crate) const OFFERS: [Offer; 14] = [
-    offer("Z.ai (coding plan or API)", "https://api.z.ai", "subscription", false),
-    offer("OpenRouter", "https://openrouter.ai/api/v1", "account", true),
+    offer(
+        "Z.ai (coding plan or API)",
+        "https://api.z.ai",
+        "subscription",
+        false,
+    ),
+    offer(
+        "OpenRouter",
+        "https://openrouter.ai/api/v1",
+        "account",
+        true,
+    ),
     offer("OpenAI", "https://api.openai.com", "organization", true),
-    offer("Anthropic", "https://api.anthropic.com", "organization", false),
-    offer("Kimi (Moonshot platform)", "https://api.moonshot.ai", "organization", false),
-    offer("Kimi Code (membership)", "https://api.kimi.com", "membership", false),
+    offer(
+        "Anthropic",
+        "https://api.anthropic.com",
+        "organization",
+        false,
+    ),
+    offer(
+        "Kimi (Moonshot platform)",
+        "https://api.moonshot.ai",
+        "organization",
+        false,
+    ),
+    offer(
+        "Kimi Code (membership)",
+        "https://api.kimi.com",
+        "membership",
+        false,
+    ),
     offer("DeepSeek", "https://api.deepseek.com", "account", false),
-    offer("Google Gemini", "https://generativelanguage.googleapis.com", "project", true),
+    offer(
+        "Google Gemini",
+        "https://generativelanguage.googleapis.com",
+        "project",
+        true,
+    ),
     offer("MiniMax", "https://api.minimax.io", "account", false),
     offer("Mistral", "https://api.mistral.ai", "organization", false),
     offer("xAI", "https://api.x.ai", "team", true),
     offer("Groq", "https://api.groq.com", "organization", true),
     offer("Cerebras", "https://api.cerebras.ai", "organization", false),
-    offer("OpenCode (Zen or Go)", "https://opencode.ai", "account", false),
+    offer(
+        "OpenCode (Zen or Go)",
+        "https://opencode.ai",
+        "account",
+        false,
+    ),
 ];
 
 impl Offer {
@@ -101,6 +136,9 @@ mod tests {
         assert_eq!(called("2").unwrap().name, "OpenRouter");
         assert_eq!(called("openrouter").unwrap().name, "OpenRouter");
         assert_eq!(called("https://api.z.ai/").unwrap().name, OFFERS[0].name);
-        assert_eq!((called("kimi"), called("0"), called("99"), called("o")), (None, None, None, None));
+        assert_eq!(
+            (called("kimi"), called("0"), called("99"), called("o")),
+            (None, None, None, None)
+        );
     }
 }

@@ -39,7 +39,11 @@ pub(crate) fn finding(finding: &Finding, home: &Path) -> String {
 }
 
 fn planned(text: &mut String, file: &PlannedFile, home: &Path) {
-    let new = if file.before.is_none() { " (new file)" } else { "" };
+    let new = if file.before.is_none() {
+        " (new file)"
+    } else {
+        ""
+    };
     let _ = write!(text, "\n  {}{new}", tilde(&file.edit.path, home));
     for (change, from) in file.edit.changes.iter().zip(&file.from) {
         if from.as_ref() == Some(&change.to) {

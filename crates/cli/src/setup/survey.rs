@@ -1,8 +1,9 @@
 //! Which agents are on this machine, and what must change so that they use the pool.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use api_key_lb_agents::agent::{Agent, Candidate, Document, FileEdit, Machine, Os};
+use api_key_lb_agents::agent::{Agent, Candidate, Document, FileEdit, Machine, Os, expand};
 use api_key_lb_agents::aim::Aim;
 use api_key_lb_agents::text::{Change, Edited};
 use api_key_lb_control::Environment;
@@ -83,16 +84,35 @@ pub(crate) fn machine(env: &Environment) -> Option<Machine> {
     })
 }
 
-/// The agents among `agents` that are here, each with what must change.
-pub(crate) fn survey(agents: &[&'static dyn Agent], aim: &Aim, machine: &Machine) -> Vec<Finding> {
-    agents
-        .iter()
-        .filter_map(|agent| look(*agent, aim, machine))
+/// The files that an agent would read, those that it finds by looking into directories included.
+fn candidates(agent: &dyn Agent, machine: &Machine) -> Vec<Candidate> {
+    let mut candidates = agent.candidates(machine);
+    for pattern in agent.patterns(machine) {
+        for path in expand(&pattern.path, names_in) {
+            if candidates.iter().all(|known| known.path != path) {
+                candidates.push(Candidate {
+                    path,
+                    ..pattern.clone()
+                });
+            }
+        }
+    }
+    candidates
+}
+
+/// What is in a directory; nothing for what is none, or may not be read.
+fn names_in(directory: &Path) -> Vec<OsString> {
+    std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name())
         .collect()
 }
 
-/// What there is of one agent; `None` if it is not here.
-fn look(agent: &'static dyn Agent, aim: &Aim, machine: &Machine) -> Option<Finding> {
+/// What there is of one agent; `None` if it is not here. Agents may share files: what one has changed is
+/// seen when the next is looked at after that.
+pub(crate) fn look(agent: &'static dyn Agent, aim: &Aim, machine: &Machine) -> Option<Finding> {
     let mut is_here = agent
         .programs()
         .iter()
@@ -104,7 +124,7 @@ fn look(agent: &'static dyn Agent, aim: &Aim, machine: &Machine) -> Option<Findi
         path,
         format,
         evidence,
-    } in agent.candidates(machine)
+    } in candidates(agent, machine)
     {
         let text = match files::read(&path) {
             Ok(None) => continue,
@@ -148,7 +168,10 @@ fn look(agent: &'static dyn Agent, aim: &Aim, machine: &Machine) -> Option<Findi
             .iter()
             .find(|(path, _)| *path == edit.path)
             .map(|(_, text)| text.clone());
-        match edit.format.edit(text.as_deref().unwrap_or_default(), &edit.changes) {
+        match edit
+            .format
+            .edit(text.as_deref().unwrap_or_default(), &edit.changes)
+        {
             Ok(edited) => {
                 let value = documents.iter().find(|document| document.path == edit.path);
                 let from = edit

@@ -1,6 +1,6 @@
 //! Takes back what `setup` has changed in other programs' files, newest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -43,11 +43,12 @@ pub(crate) enum Outcome {
 pub(crate) fn undo(journal: &mut Journal, dry: bool) -> anyhow::Result<Vec<Undone>> {
     let mut outcomes = Vec::new();
     let mut kept = Vec::new();
+    let mut failed = BTreeSet::new();
     // What files would say by now, if nothing is written.
     let mut imagined = BTreeMap::new();
     while let Some(record) = journal.records.pop() {
         // A file that a newer change could not be taken back from is left as it is.
-        let blocked = kept.iter().any(|kept: &Record| kept.path == record.path);
+        let blocked = failed.contains(&record.path);
         let outcome = if blocked {
             Ok(Outcome::Failed {
                 why: "a later change of it could not be taken back".to_owned(),
@@ -60,19 +61,16 @@ pub(crate) fn undo(journal: &mut Journal, dry: bool) -> anyhow::Result<Vec<Undon
             why: format!("{error:#}"),
             backup: record.backup.clone(),
         });
+        let has_failed = matches!(outcome, Outcome::Failed { .. });
         outcomes.push(Undone {
             agent: record.agent.clone(),
             path: record.path.clone(),
             outcome,
         });
-        let failed = matches!(
-            outcomes.last(),
-            Some(Undone {
-                outcome: Outcome::Failed { .. },
-                ..
-            })
-        );
-        if failed || dry {
+        if has_failed {
+            failed.insert(record.path.clone());
+        }
+        if has_failed || dry {
             kept.push(record);
         }
         if !dry {

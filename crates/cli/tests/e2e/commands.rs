@@ -24,6 +24,7 @@ fn setup_writes_a_file_that_start_takes() {
     let output = home.run(
         &[
             "setup",
+            "--no-check",
             "--keys",
             &list,
             "--target",
@@ -49,6 +50,7 @@ fn setup_takes_short_flags_and_asks_nothing() {
     let home = Home::new();
     let args = [
         "setup",
+        "--no-check",
         "-k",
         "sk-a-0123456789,sk-b-0123456789",
         "-t",
@@ -68,8 +70,11 @@ fn setup_keeps_comments_and_everything_it_was_not_asked_to_change() {
     let home = Home::new();
     let text = "{\n  // which provider\n  \"target\": \"https://old.example\",\n  \"keys\": [\n    \"sk-first-0123456789\", // of the team\n    {\"key\": \"sk-second-0123456789\", \"label\": \"mine\"}\n  ],\n  /* quick */\n  \"cooldown_ms\": 1234,\n  \"unknown_thing\": [1, 2]\n}\n";
     home.write("home/.config/api-key-lb/config.json", text);
-    home.run(&["setup", "--target", "https://new.example"], &[])
-        .is(0);
+    home.run(
+        &["setup", "--no-check", "--target", "https://new.example"],
+        &[],
+    )
+    .is(0);
     let now = fs::read_to_string(home.config_path()).unwrap();
     for kept in [
         "// which provider",
@@ -93,11 +98,13 @@ fn setup_makes_an_old_file_private_and_understands_its_keys() {
         r#"{"target":"https://api.z.ai","keys":"sk-a-0123456789,sk-b-0123456789","port":4577}"#,
     );
     crate::support::set_mode(&path, 0o644);
-    home.run(&["setup", "--port", "4602"], &[]).is(0);
+    home.run(&["setup", "--no-check", "--port", "4602"], &[])
+        .is(0);
     assert_eq!(written(&home)["port"], 4602);
     #[cfg(unix)]
     assert_eq!(mode(&path), 0o600);
-    home.run(&["setup", "--keys", "sk-c-0123456789"], &[]).is(0);
+    home.run(&["setup", "--no-check", "--keys", "sk-c-0123456789"], &[])
+        .is(0);
     assert_eq!(written(&home)["keys"], json!(["sk-c-0123456789"]));
 }
 
@@ -107,6 +114,7 @@ fn setup_writes_the_file_that_is_named() {
     let path = home.path("cwd/zai.json");
     let args = [
         "setup",
+        "--no-check",
         "--config",
         "zai.json",
         "-k",
@@ -124,7 +132,7 @@ fn setup_writes_the_file_that_is_named() {
 fn setup_without_keys_or_target_says_what_is_missing() {
     let home = Home::new();
     home.run(&["setup"], &[]).is(1).says(&["--keys"]);
-    home.run(&["setup", "--keys", "sk-a-0123456789"], &[])
+    home.run(&["setup", "--no-check", "--keys", "sk-a-0123456789"], &[])
         .is(1)
         .says(&["--target"]);
     assert!(!home.config_path().exists(), "nothing was written");
@@ -135,7 +143,10 @@ fn setup_does_not_touch_a_file_it_cannot_understand() {
     let home = Home::new();
     let broken = "{\n  \"keys\": [\"sk-a-0123456789\"\n}\n";
     home.write("home/.config/api-key-lb/config.json", broken);
-    let output = home.run(&["setup", "--target", "https://api.z.ai"], &[]);
+    let output = home.run(
+        &["setup", "--no-check", "--target", "https://api.z.ai"],
+        &[],
+    );
     output
         .is(1)
         .says(&["config.json", "line", "nothing was changed"]);
@@ -145,7 +156,17 @@ fn setup_does_not_touch_a_file_it_cannot_understand() {
 #[test]
 fn setup_refuses_a_target_that_is_no_url() {
     let home = Home::new();
-    let output = home.run(&["setup", "-k", "sk-a-0123456789", "-t", "api.z.ai"], &[]);
+    let output = home.run(
+        &[
+            "setup",
+            "--no-check",
+            "-k",
+            "sk-a-0123456789",
+            "-t",
+            "api.z.ai",
+        ],
+        &[],
+    );
     output.is(1).says(&["--target", "https://"]);
     assert!(!home.config_path().exists());
 }
@@ -154,7 +175,17 @@ fn setup_refuses_a_target_that_is_no_url() {
 fn setup_does_not_print_the_keys() {
     let home = Home::new();
     let secret = "sk-printed-nowhere-0123456789abcdef";
-    let output = home.run(&["setup", "-k", secret, "-t", "https://api.z.ai"], &[]);
+    let output = home.run(
+        &[
+            "setup",
+            "--no-check",
+            "-k",
+            secret,
+            "-t",
+            "https://api.z.ai",
+        ],
+        &[],
+    );
     output.is(0);
     assert!(
         !output.all().contains(&secret[..secret.len() / 2]),

@@ -39,6 +39,11 @@ mod routing;
 mod secrets;
 mod service;
 mod service_launchd;
+#[cfg(unix)]
+mod setup_agents;
+#[cfg(target_os = "linux")]
+mod setup_asks;
+mod setup_undo;
 mod shared_ids;
 mod simulate;
 mod store;

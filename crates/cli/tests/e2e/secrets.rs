@@ -254,7 +254,7 @@ fn complaints_about_a_configuration_hold_no_secret() {
     ] {
         let home = Home::new();
         home.write_config(&config);
-        for args in [&["start"][..], &["setup", "--port", "1"]] {
+        for args in [&["start"][..], &["setup", "--no-check", "--port", "1"]] {
             let output = home.run(args, &[]);
             let shown = config.to_string();
             assert!(
@@ -275,7 +275,7 @@ fn complaints_about_a_configuration_hold_no_secret() {
         home.write("home/.config/api-key-lb/config.json", &text);
         for args in [
             &["start"][..],
-            &["setup", "--port", "1"],
+            &["setup", "--no-check", "--port", "1"],
             &["status"],
             &["stop"],
         ] {

@@ -67,7 +67,7 @@ esac
 
 /// What only these tests ask of it.
 impl Faked {
-    fn systemd() -> Self {
+    pub fn systemd() -> Self {
         Self::new(&[
             ("systemctl", SYSTEMCTL),
             ("loginctl", "#!/bin/sh\necho Linger=no\n"),
@@ -83,7 +83,7 @@ impl Faked {
     }
 
     /// What is below the directory of the units.
-    fn units(&self) -> Vec<String> {
+    pub fn units(&self) -> Vec<String> {
         let entries = fs::read_dir(self.unit("")).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries
             .map(|entry| entry.file_name().to_string_lossy().into_owned())

@@ -151,9 +151,8 @@ impl Config {
     pub fn load(flags: &Flags, env: &Environment) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
         let read = Self::read(flags, env, &mut findings);
-        let config = read.and_then(|(file, sheet)| {
-            Self::assemble(file.as_deref(), sheet, env, &mut findings)
-        });
+        let config = read
+            .and_then(|(file, sheet)| Self::assemble(file.as_deref(), sheet, env, &mut findings));
         Self::found(config, findings)
     }
 
@@ -164,8 +163,7 @@ impl Config {
     pub fn of_text(path: &Path, text: &str, env: &Environment) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
         let sheet = parse_file(path, text, &mut findings);
-        let config =
-            sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
+        let config = sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
         Self::found(config, findings)
     }
 
@@ -295,8 +293,7 @@ impl Config {
         let guard = guard(&mut sheet, &listen, env, findings);
 
         let mut builder = PoolBuilder::new(env);
-        let (mut default_pool, mut named_pools) =
-            pools(&sheet, &mut builder, file, env, findings);
+        let (mut default_pool, mut named_pools) = pools(&sheet, &mut builder, file, env, findings);
         if let Some(given) = sheet.scalars.get("list_account") {
             let pools = default_pool.iter_mut().chain(&mut named_pools);
             pool::set_lists(pools, given, findings);

@@ -1,7 +1,7 @@
 //! Anthropic messages: the JSON answer, the stream of typed events, and the token count.
 
 use crate::answer::Answer;
-use crate::dialect::{AnswerContext, Usage, words};
+use crate::dialect::{AnswerContext, Usage};
 use crate::json::{Null, Raw, object};
 
 /// What a stream carries when the server is overloaded in the middle.
@@ -53,7 +53,7 @@ pub(crate) fn answer(context: &AnswerContext<'_>) -> Answer {
     let (block, stop) = match &call.tool {
         Some(tool) => (tool_use(context, &tool.name, &tool.text()), "tool_use"),
         None => {
-            let text = words::text(call.prompt.seed, call.output_tokens);
+            let text = call.text();
             (object! { "type": "text", "text": text }, "end_turn")
         }
     };
@@ -102,7 +102,7 @@ fn stream(context: &AnswerContext<'_>) -> Answer {
         None => {
             events.push(start(object! { "type": "text", "text": "" }));
             events.push(ping);
-            for piece in words::pieces(call.prompt.seed, call.output_tokens) {
+            for piece in call.pieces() {
                 events.push(delta(object! { "type": "text_delta", "text": piece }));
             }
             "end_turn"

@@ -1,7 +1,7 @@
 //! OpenAI chat completions: the JSON answer and the stream of `chat.completion.chunk`s.
 
 use crate::answer::Answer;
-use crate::dialect::{AnswerContext, Usage, words};
+use crate::dialect::{AnswerContext, Usage};
 use crate::json::{EMPTY, Null, Raw, object};
 
 /// What a chat stream carries when the server fails in the middle.
@@ -51,7 +51,7 @@ fn json(context: &AnswerContext<'_>) -> Answer {
             (message, "tool_calls")
         }
         None => {
-            let text = words::text(call.prompt.seed, call.output_tokens);
+            let text = call.text();
             (
                 object! { "role": "assistant", "content": text, "refusal": Null },
                 "stop",
@@ -124,7 +124,7 @@ fn stream(context: &AnswerContext<'_>) -> Answer {
         None => {
             let first = object! { "role": "assistant", "content": "", "refusal": Null };
             events.push(delta(first, None));
-            for piece in words::pieces(call.prompt.seed, call.output_tokens) {
+            for piece in call.pieces() {
                 events.push(delta(object! { "content": piece }, None));
             }
             "stop"

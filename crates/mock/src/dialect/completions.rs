@@ -1,7 +1,7 @@
 //! OpenAI legacy text completions, JSON and streamed.
 
 use crate::answer::Answer;
-use crate::dialect::{AnswerContext, chat, words};
+use crate::dialect::{AnswerContext, chat};
 use crate::json::{Null, Raw, object};
 
 pub(crate) fn answer(context: &AnswerContext<'_>) -> Answer {
@@ -24,17 +24,15 @@ pub(crate) fn answer(context: &AnswerContext<'_>) -> Answer {
         }
         body.0
     };
-    let (seed, tokens) = (call.prompt.seed, call.output_tokens);
     if !call.stream {
         let usage = chat::usage(context.usage);
-        return Answer::json(
-            200,
-            body(&words::text(seed, tokens), Some("stop"), Some(usage)),
-        );
+        return Answer::json(200, body(&call.text(), Some("stop"), Some(usage)));
     }
     let event = |body: String| format!("data: {body}\n\n");
-    let mut events: Vec<String> = words::pieces(seed, tokens)
-        .map(|piece| event(body(&piece, None, None)))
+    let mut events: Vec<String> = call
+        .pieces()
+        .iter()
+        .map(|piece| event(body(piece, None, None)))
         .collect();
     let usage = call.include_usage.then(|| chat::usage(context.usage));
     events.push(event(body("", Some("stop"), usage)));

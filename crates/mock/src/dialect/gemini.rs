@@ -1,7 +1,7 @@
 //! Gemini `generateContent`: one JSON object, a JSON array in pieces, or server-sent events.
 
 use crate::answer::Answer;
-use crate::dialect::{AnswerContext, words};
+use crate::dialect::AnswerContext;
 use crate::json::{Raw, object};
 
 /// What a stream carries when the model is overloaded in the middle.
@@ -39,8 +39,7 @@ fn function_call(context: &AnswerContext<'_>) -> Option<Raw> {
 
 pub(crate) fn answer(context: &AnswerContext<'_>) -> Answer {
     let call = context.call;
-    let part = function_call(context)
-        .unwrap_or_else(|| object! { "text": words::text(call.prompt.seed, call.output_tokens) });
+    let part = function_call(context).unwrap_or_else(|| object! { "text": call.text() });
     Answer::json(
         200,
         response(context, part, Some("STOP"), context.usage.output).0,
@@ -53,8 +52,8 @@ pub(crate) fn stream(context: &AnswerContext<'_>) -> Answer {
     if let Some(part) = function_call(context) {
         responses.push(response(context, part, Some("STOP"), context.usage.output));
     } else {
-        let pieces = words::pieces(call.prompt.seed, call.output_tokens);
-        for (index, piece) in pieces.enumerate() {
+        let pieces = call.pieces();
+        for (index, piece) in pieces.into_iter().enumerate() {
             let written = index as u64 + 1;
             let finish = (written == call.output_tokens).then_some("STOP");
             responses.push(response(

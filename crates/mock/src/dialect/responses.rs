@@ -1,7 +1,7 @@
 //! The OpenAI Responses API: the JSON answer and its stream of typed events.
 
 use crate::answer::Answer;
-use crate::dialect::{AnswerContext, Usage, words};
+use crate::dialect::{AnswerContext, Usage};
 use crate::json::{EMPTY, Null, Raw, object};
 
 /// The data of the `error` event; `sequence` is its `sequence_number`.
@@ -108,7 +108,7 @@ pub(crate) fn answer(context: &AnswerContext<'_>) -> Answer {
     let item = match &call.tool {
         Some(tool) => function_call(context, &tool.name, "completed", &tool.text()),
         None => {
-            let text = words::text(call.prompt.seed, call.output_tokens);
+            let text = call.text();
             message(
                 &format!("msg_{}", context.id),
                 "completed",
@@ -189,7 +189,7 @@ fn stream(context: &AnswerContext<'_>) -> Answer {
                 members
             };
             log.add("response.content_part.added", place("part", text_part("")));
-            for piece in words::pieces(call.prompt.seed, call.output_tokens) {
+            for piece in call.pieces() {
                 let delta = object! {
                     "item_id": id,
                     "output_index": 0_u64,
@@ -199,7 +199,7 @@ fn stream(context: &AnswerContext<'_>) -> Answer {
                 };
                 log.add("response.output_text.delta", delta);
             }
-            let text = words::text(call.prompt.seed, call.output_tokens);
+            let text = call.text();
             let done = object! {
                 "item_id": id,
                 "output_index": 0_u64,

@@ -27,6 +27,14 @@ impl ToolCall {
         }
     }
 
+    /// The same with other arguments.
+    pub(crate) fn with(self, arguments: &Map<String, Value>) -> Self {
+        Self {
+            arguments: Value::Object(arguments.clone()),
+            ..self
+        }
+    }
+
     /// The arguments as JSON text.
     pub(crate) fn text(&self) -> String {
         self.arguments.to_string()

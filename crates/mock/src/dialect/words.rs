@@ -87,7 +87,7 @@ pub(crate) fn pieces(seed: u64, count: u64) -> impl Iterator<Item = String> {
     })
 }
 
-/// The pieces joined.
-pub(crate) fn text(seed: u64, count: u64) -> String {
-    pieces(seed, count).collect()
+/// The pieces of a text, each with the space behind it.
+pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive(' ')
 }

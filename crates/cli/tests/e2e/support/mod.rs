@@ -7,6 +7,8 @@ mod faked;
 mod load;
 mod program;
 mod proxy;
+#[cfg(target_os = "linux")]
+mod terminal;
 mod upstream;
 pub mod websocket;
 
@@ -22,6 +24,8 @@ pub use faked::Faked;
 pub use load::{Load, homes, is_named};
 pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
+#[cfg(target_os = "linux")]
+pub use terminal::Terminal;
 pub use upstream::{Connection, Upstream};
 
 /// No test waits longer than this for anything that should happen.
