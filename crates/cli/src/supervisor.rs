@@ -72,19 +72,27 @@ pub(crate) enum Request {
     Restart,
 }
 
-/// The command that asks it.
-pub(crate) fn command(supervisor: &Supervisor, request: Request, uid: u32) -> Vec<String> {
+/// The command that asks it. `sockets` are the units of systemd that would start it again with the next connection.
+pub(crate) fn command(
+    supervisor: &Supervisor,
+    request: Request,
+    sockets: &[String],
+    uid: u32,
+) -> Vec<String> {
     let words: Vec<&str> = match (supervisor, request) {
         (Supervisor::Systemd { user, unit, .. }, request) => {
-            let verb = match request {
-                Request::Stop => "stop",
-                Request::Restart => "restart",
+            let (verb, sockets) = match request {
+                Request::Stop => ("stop", sockets),
+                Request::Restart => ("restart", [].as_slice()),
             };
             let user = user.then_some("--user");
             ["systemctl"]
                 .into_iter()
                 .chain(user)
-                .chain([verb, "--", unit])
+                .chain([verb, "--"])
+                // First, or a connection meanwhile would start it once more.
+                .chain(sockets.iter().map(String::as_str))
+                .chain([unit.as_str()])
                 .collect()
         }
         // It stays away until it is loaded again; merely ended, it would come back.
@@ -104,7 +112,7 @@ pub(crate) fn command(supervisor: &Supervisor, request: Request, uid: u32) -> Ve
 
 /// Asks it, and waits for its answer; the command is named in any case.
 pub(crate) fn ask(supervisor: &Supervisor, request: Request) -> (String, Result<(), String>) {
-    let words = command(supervisor, request, uid());
+    let words = command(supervisor, request, &sockets(supervisor), uid());
     let line = words.join(" ");
     let Some((program, args)) = words.split_first() else {
         return (line, Ok(()));
@@ -115,6 +123,31 @@ pub(crate) fn ask(supervisor: &Supervisor, request: Request) -> (String, Result<
         Err(error) => Err(format!("cannot run `{line}`: {error}")),
     };
     (line, answer)
+}
+
+/// The sockets that systemd would start the unit for; none if it does not say.
+fn sockets(supervisor: &Supervisor) -> Vec<String> {
+    let Supervisor::Systemd { unit, user, .. } = supervisor else {
+        return Vec::new();
+    };
+    let mut command = Command::new("systemctl");
+    command.args(user.then_some("--user"));
+    let shown = command
+        .args(["show", "--property=TriggeredBy", "--", unit])
+        .output();
+    let shown = shown.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    triggers(&shown.unwrap_or_default())
+}
+
+fn triggers(shown: &str) -> Vec<String> {
+    let mut lines = shown.lines();
+    let units = lines.find_map(|line| line.strip_prefix("TriggeredBy="));
+    units
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter(|unit| unit.ends_with(".socket"))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(unix)]
@@ -246,7 +279,28 @@ mod tests {
                 "launchctl kickstart -k system/com.example.lb",
             ),
         ] {
-            assert_eq!(command(&supervisor, request, uid).join(" "), line);
+            assert_eq!(command(&supervisor, request, &[], uid).join(" "), line);
         }
+    }
+
+    #[test]
+    fn what_would_start_it_again_is_stopped_first_and_stays_at_a_restart() {
+        let sockets = triggers("Id=x\nTriggeredBy=lb.timer lb.socket\n");
+        assert_eq!(sockets, ["lb.socket"]);
+        assert_eq!(triggers("TriggeredBy=\n"), [""; 0]);
+        let supervisor = Supervisor::Systemd {
+            unit: "lb.service".into(),
+            user: true,
+            notify: true,
+        };
+        let line = |request| command(&supervisor, request, &sockets, 7).join(" ");
+        assert_eq!(
+            line(Request::Stop),
+            "systemctl --user stop -- lb.socket lb.service"
+        );
+        assert_eq!(
+            line(Request::Restart),
+            "systemctl --user restart -- lb.service"
+        );
     }
 }

@@ -48,6 +48,7 @@ show)
     [ -e "$S/$unit.enabled" ] && enabled=enabled
     printf 'ActiveState=%s\nSubState=x\nUnitFileState=%s\n' $active $enabled
     [ "$unit" = api-key-lb.service ] && [ -e "$S/pid" ] && echo "MainPID=$(cat "$S/pid")"
+    [ "$unit" = api-key-lb.service ] && [ -e "$S/$unit.enabled" ] && echo "TriggeredBy=api-key-lb.socket"
     exit 0
     ;;
 enable) for unit; do touch "$S/$unit.enabled"; done ;;
@@ -161,6 +162,19 @@ fn an_installed_service_runs_is_left_alone_when_nothing_changed_and_goes_without
         .says(&["Nothing to do"]);
     faked.run(&["service", "status"]).is(4);
     assert_eq!(faked.calls(), [""; 0]);
+}
+
+#[test]
+fn stop_keeps_the_socket_from_starting_it_again() {
+    let faked = Faked::systemd();
+    faked.run(&["service", "install"]).is(0);
+    faked.calls();
+    faked.run(&["stop"]).is(0).says(&["Stopped"]);
+    assert_eq!(
+        faked.calls(),
+        ["--user stop -- api-key-lb.socket api-key-lb.service"]
+    );
+    faked.run(&["service", "status"]).is(3);
 }
 
 fn pid_at_or_none(port: u16) -> Option<u64> {
