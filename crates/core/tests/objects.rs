@@ -15,6 +15,7 @@ fn place(at: At, ids: Ids) -> String {
         Ids::Begin([first]) => format!(" (`{first}…`)"),
         Ids::Begin([first, ..]) => format!(" (`{first}…` …)"),
         Ids::Begin([]) | Ids::Digit | Ids::Name(_) | Ids::Any => String::new(),
+        Ids::Uuid => " (a UUID)".to_owned(),
     };
     match at {
         At::Segment(name, _) => format!("path `…/{name}/ID`{begin}"),

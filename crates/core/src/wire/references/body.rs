@@ -49,6 +49,13 @@ enum Named {
 /// than all the rest.
 const KEYS: u64 = keys();
 
+/// The id in `value`, as one of the rows of its key says it looks.
+fn read<'v>(row: &Row, value: &'v [u8]) -> Option<&'v [u8]> {
+    // Few bodies hold one, so the table is gone through.
+    let rows = TABLE.iter().filter(|other| other.at == row.at);
+    rows.into_iter().find_map(|row| row.ids.read(value, false))
+}
+
 /// One of 64 bits for a key.
 const fn bit_of(key: &[u8]) -> u64 {
     match key {
@@ -80,6 +87,7 @@ pub(super) const BODY: &[&str] = &[
     "file_id",
     "file_ids",
     "input_file_id",
+    "input_files",
     "training_file",
     "validation_file",
     "part_ids",
@@ -263,7 +271,7 @@ impl BodyReferences {
     /// A number: some providers count their files.
     pub(crate) fn scalar(&mut self, raw: &[u8]) {
         if let Named::Row(row) = self.named
-            && let Some(id) = row.ids.read(raw, false)
+            && let Some(id) = read(row, raw)
             && id.first().is_some_and(u8::is_ascii_digit)
         {
             self.note(Reference::new(id, row.keeping));
@@ -296,7 +304,7 @@ impl BodyReferences {
     fn plain_value(&mut self, named: Named, value: &[u8]) {
         match named {
             Named::Row(row) => {
-                if let Some(id) = row.ids.read(value, false) {
+                if let Some(id) = read(row, value) {
                     self.note(Reference::new(id, row.keeping));
                 }
             }

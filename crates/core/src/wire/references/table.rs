@@ -31,6 +31,8 @@ pub enum Ids {
     Begin(&'static [&'static str]),
     /// With a digit in it: no word that could stand there has one.
     Digit,
+    /// A UUID, as agents' own ids are: only where nothing else is written so.
+    Uuid,
     /// Google's names, chosen by people as well: what follows the last `/`, in a path of one of
     /// its versions or behind this word.
     Name(&'static str),
@@ -66,11 +68,21 @@ impl Ids {
                 .iter()
                 .any(|begin| value.len() > begin.len() && value.starts_with(begin.as_bytes())),
             Self::Digit => value.iter().any(u8::is_ascii_digit) && !value.contains(&b'/'),
+            Self::Uuid => is_uuid(value),
             Self::Name(word) => return name(value, word, google),
             Self::Any => true,
         };
         is_id.then_some(value)
     }
+}
+
+fn is_uuid(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'-');
+    let fits = |digits: usize| {
+        let part = parts.next();
+        part.is_some_and(|part| part.len() == digits && part.iter().all(u8::is_ascii_hexdigit))
+    };
+    [8, 4, 4, 4, 12].into_iter().all(fits) && value.len() == 36
 }
 
 /// The last part of one of Google's names: `files/a-b`, `https://…/v1beta/files/a-b`.
@@ -204,6 +216,8 @@ pub static TABLE: &[Row] = &[
     row("Z.ai", "task", At::Segment("async-result", false), Ids::Digit, STORED, UNSURE),
     row("xAI", "deferred answer", At::Segment("deferred-completion", false), Ids::Digit, ANSWER, UNSURE),
     row("Mistral", "agent", At::Body("agent_id"), Ids::Begin(&["ag_", "ag:", "agent_"]), STORED, UNSURE),
+    row("Mistral", "file", At::Body("file_id"), Ids::Uuid, STORED, UNSURE),
+    row("Mistral", "file", At::Body("input_files"), Ids::Uuid, STORED, UNSURE),
     row("Mistral", "library", At::Segment("libraries", true), Ids::Digit, STORED, UNSURE),
     row("OpenRouter", "generation", At::QueryOf("/generation", "id"), Ids::Any, ANSWER, "OpenRouter API reference"),
     row("OpenRouter", "generation", At::Header("x-generation-id"), Ids::Any, ANSWER, "OpenRouter API reference"),

@@ -142,6 +142,16 @@ const BODIES: &[(&str, Option<&str>)] = &[
         Some("file_1"),
     ),
     (
+        r#"{"messages":[{"content":[{"type":"file","file_id":"3cf1e8b6-0ce3-4f36-9bd8-2c3e6a1f5d70"}]}]}"#,
+        Some("3cf1e8b6-0ce3-4f36-9bd8-2c3e6a1f5d70"),
+    ),
+    (
+        r#"{"input_files":["3cf1e8b6-0ce3-4f36-9bd8-2c3e6a1f5d70"],"endpoint":"/v1/chat/completions"}"#,
+        Some("3cf1e8b6-0ce3-4f36-9bd8-2c3e6a1f5d70"),
+    ),
+    // What tools call a file is theirs.
+    (r#"{"messages":[{"file_id":"3cf1e8b6-report-7"}]}"#, None),
+    (
         r#"{"messages":[{"content":[{"type":"container_upload","file_id":"file_1"}]}]}"#,
         Some("file_1"),
     ),
