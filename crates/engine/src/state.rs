@@ -1,5 +1,7 @@
 //! What the workers share: the plan, the policy behind its one lock, the clock, the queue of facts.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -20,6 +22,9 @@ pub struct State {
     facts: FactQueue,
     /// Wakes the requests that wait for an account.
     changed: Notify,
+    /// Whether somebody waits for news of the policy, and what wakes him.
+    is_followed: AtomicBool,
+    news: Notify,
     websockets: Websockets,
     started: Moment,
 }
@@ -32,6 +37,8 @@ impl State {
             plan: ArcSwap::from_pointee(plan),
             facts: FactQueue::default(),
             changed: Notify::new(),
+            is_followed: AtomicBool::new(false),
+            news: Notify::new(),
             websockets: Websockets::default(),
             started: wall_clock(),
         })
@@ -79,6 +86,24 @@ impl State {
         policy.remember();
     }
 
+    /// Takes over what another process has learned that ends beside this one. At any time; the policy
+    /// is locked meanwhile.
+    pub fn merge(&self, memory: Memory) {
+        let now = self.now();
+        self.policy().merge(memory, now);
+    }
+
+    /// From now on what changes is noted, and [`State::news`] tells of it.
+    pub fn follow(&self) {
+        self.policy().remember();
+        self.is_followed.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until there are changes, after [`State::follow`]. One waiter at a time.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
     /// At most `most` rows about what has changed since they were last taken. The policy is locked
     /// meanwhile.
     pub fn changes(&self, most: usize) -> Memory {
@@ -106,8 +131,40 @@ impl State {
     }
 
     /// The policy. Hold the guard for one computation, never across a wait.
-    pub(crate) fn policy(&self) -> MutexGuard<'_, Policy> {
-        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn policy(&self) -> Locked<'_> {
+        Locked {
+            policy: self.policy.lock().unwrap_or_else(PoisonError::into_inner),
+            state: self,
+        }
+    }
+}
+
+/// The policy, locked.
+pub(crate) struct Locked<'s> {
+    policy: MutexGuard<'s, Policy>,
+    state: &'s State,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // At once, and so before the answer has left: its client may go on with the other process.
+        if self.state.is_followed.load(Ordering::Relaxed) && self.policy.has_changed() {
+            self.state.news.notify_one();
+        }
     }
 }
 

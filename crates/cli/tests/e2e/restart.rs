@@ -183,7 +183,6 @@ fn a_restart_in_the_background_fails_no_request_and_breaks_no_stream() {
 const SESSIONS: usize = 100;
 
 #[test]
-#[ignore = "known gap: what the old process learns after the new one has read the store is not handed over"]
 fn sessions_with_and_without_ids_stay_on_their_account_across_restarts_under_load() {
     let mock = mock_builder(4).record(1_000_000).start().unwrap();
     let home = Home::new();
@@ -209,7 +208,6 @@ fn sessions_with_and_without_ids_stay_on_their_account_across_restarts_under_loa
 }
 
 #[test]
-#[ignore = "known gap: what the old process learns after the new one has read the store is not handed over"]
 fn what_was_made_by_the_old_process_after_a_restart_is_found_by_the_new_one() {
     let mock = mock_builder(4)
         .head_delay(Duration::from_millis(1500))

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::hashed::AsIsBuilder;
@@ -43,7 +44,7 @@ pub enum Bound {
 }
 
 /// An object as it is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRow {
     /// The hash of its id and its pool.
     pub object: u64,
@@ -153,7 +154,7 @@ impl Owners {
         }
     }
 
-    /// Everything has changed.
+    /// Everything has changed; the least recently used first.
     pub(super) fn mark_all(&mut self) {
         for keeping in [Keeping::Stored, Keeping::Answer, Keeping::Sealed] {
             let table = match keeping {
@@ -161,9 +162,39 @@ impl Owners {
                 Keeping::Answer => &mut self.answers,
                 Keeping::Sealed => &mut self.sealed,
             };
-            for (object, owned) in &mut table.owned {
+            for (object, owned) in table.owned.iter_mut().rev() {
                 self.changed.mark(&mut owned.is_marked, (keeping, *object));
             }
+        }
+    }
+
+    /// Takes over what another process has learned of objects.
+    pub(super) fn join(&mut self, rows: Vec<ObjectRow>, now: Moment) {
+        for row in rows {
+            let name = (row.keeping, row.object);
+            let table = self.table_mut(row.keeping);
+            let known = table.owned.peek(&row.object).copied();
+            let is_marked = known.is_some_and(|known| known.is_marked);
+            let Some(account) = row.account else {
+                // What is gone does not come back under its old name.
+                if table.owned.pop(&row.object).is_some() && !is_marked {
+                    self.changed.mark(&mut false, name);
+                }
+                continue;
+            };
+            let used = row.used.min(now);
+            let is_known =
+                known.is_some_and(|known| (known.used, known.account) >= (used, account));
+            if is_known || now.since(used) > table.ttl {
+                continue;
+            }
+            let mut owned = Owned {
+                account,
+                used,
+                is_marked,
+            };
+            self.changed.mark(&mut owned.is_marked, name);
+            self.table_mut(row.keeping).owned.put(row.object, owned);
         }
     }
 
