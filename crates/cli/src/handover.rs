@@ -17,10 +17,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_key_lb_control::runtime_file::Supervisor;
 use api_key_lb_core::policy::memory::Memory;
+use api_key_lb_engine::State;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -350,23 +352,30 @@ impl Predecessor {
     }
 
     /// Listens to what it goes on learning.
-    pub(crate) fn listen(&mut self, mut learn: impl FnMut(Memory) + Send + 'static) {
+    pub(crate) fn listen(&mut self, state: Arc<State>) {
         let Some(mut lines) = self.lines.take() else {
             return;
         };
+        let heard = state.clone();
+        heard.expect_news(true);
         let (over, is_over) = oneshot::channel();
         let thread = std::thread::Builder::new().name("predecessor".to_owned());
         let thread = thread.spawn(move || {
             while let Ok(line) = lines.next() {
                 if let Line::Rows(rows) = line {
-                    learn(*rows);
+                    state.merge(*rows);
                 }
             }
+            state.expect_news(false);
             // Nobody waits for that unless this process is followed by another one.
             let _ = over.send(());
         });
-        // Without the thread nothing is learned any more.
-        self.over = thread.is_ok().then_some(is_over);
+        if thread.is_ok() {
+            self.over = Some(is_over);
+        } else {
+            // Without it nothing is learned any more.
+            heard.expect_news(false);
+        }
     }
 
     /// Waits until there is nothing more to be learned from it. Nothing is lost if this is given up.

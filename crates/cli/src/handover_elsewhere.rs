@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::process::ExitStatus;
+use std::sync::Arc;
 
 use api_key_lb_control::runtime_file::Supervisor;
 use api_key_lb_core::policy::memory::Memory;
+use api_key_lb_engine::State;
 
 /// What the old process tells the new one.
 #[derive(Clone, Debug)]
@@ -122,7 +124,7 @@ impl Predecessor {
 
     pub(crate) fn wait(&mut self, _: impl FnMut(Memory)) {}
 
-    pub(crate) fn listen(&mut self, _: impl FnMut(Memory) + Send + 'static) {}
+    pub(crate) fn listen(&mut self, _: Arc<State>) {}
 
     pub(crate) async fn silent(&mut self) {}
 

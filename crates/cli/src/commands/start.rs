@@ -317,8 +317,8 @@ fn serve(
         predecessor.tell(&Word::Ready);
         let state = server.state().clone();
         predecessor.wait(|rows| state.merge(rows));
+        predecessor.listen(state);
         server.open();
-        predecessor.listen(move |rows| state.merge(rows));
         server.announce(dir, printer);
     }
     reloader.listens_on(server.address().port());

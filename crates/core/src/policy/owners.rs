@@ -2,6 +2,7 @@
 //! the account that can serve it, and to no other.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -11,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::hashed::AsIsBuilder;
 use super::memory::Changed;
 use super::{Asked, Attempt, Policy, Tries};
+use crate::conversation::AnswerId;
 use crate::moment::Moment;
 use crate::object::{Keeping, ObjectId, Reference, References};
 use crate::plan::{AccountId, Key, Lists, Pool};
@@ -213,6 +215,24 @@ impl Policy {
     pub fn knows_objects(&self, pool: &Pool, kinds: &[Keeping]) -> bool {
         let mut kinds = kinds.iter();
         pool.keys.len() > 1 && kinds.any(|kind| !self.objects.is_empty(*kind))
+    }
+
+    /// Whether nothing is known of what a request to `pool` names that an answer has given out.
+    pub fn knows_nothing_of(
+        &self,
+        pool: &Pool,
+        references: &References,
+        answers: &[(AnswerId, Arc<str>)],
+        now: Moment,
+    ) -> bool {
+        let names_nothing = references.named.is_empty() && answers.is_empty();
+        if names_nothing || pool.keys.len() < 2 {
+            return false;
+        }
+        let mut named = references.named.iter();
+        let mut given = answers.iter();
+        named.all(|one| self.objects.account(&pool.name, *one, now).is_none())
+            && given.all(|(one, _)| self.answers.session(*one, &pool.name, now).is_none())
     }
 
     /// Which accounts the objects allow that a request to `pool` names.
