@@ -42,23 +42,28 @@ impl Lineage {
                 (self.handle(session), Vec::new(), false, false)
             }
         };
-        let mut has = sorted(&row.links);
-        for gone in before
-            .iter()
-            .filter(|one| has.binary_search(&one.link).is_err())
-        {
-            disown(&mut self.links, gone.link, handle);
-        }
-        has = sorted(&before);
-        for one in &mut row.links {
-            if has.binary_search(&one.link).is_err() {
-                let grown = one.position > row.opening;
-                own(&mut self.links, one.link, handle, grown);
+        let mut effects = Vec::new();
+        let stays = sorted(&row.links);
+        for gone in &before {
+            if stays
+                .binary_search_by_key(&gone.link, |one| one.link)
+                .is_err()
+            {
+                effects.extend(disown(&mut self.links, gone.link, handle));
             }
-            // Of those that came before, only the other process may know.
-            if let Some(owners) = self.links.get_mut(&one.link) {
-                owners.count = owners.count.max(one.rank);
-                one.rank = owners.count;
+        }
+        let before = sorted(&before);
+        for one in &mut row.links {
+            if let Ok(at) = before.binary_search_by_key(&one.link, |one| one.link) {
+                (one.rank, one.grown) = (before[at].rank, before[at].grown);
+            } else if one.rank > 0 {
+                let (_, left) = own(&mut self.links, one.link, handle, one.grown);
+                effects.extend(left);
+                if let Some(owners) = self.links.get_mut(&one.link) {
+                    // Of those that came before it, only the other process may know.
+                    owners.count = owners.count.max(one.rank);
+                    (one.rank, one.grown) = (owners.count, owners.grown);
+                }
             }
         }
         row.began_twice |= began_twice;
@@ -66,11 +71,12 @@ impl Lineage {
         thread.is_marked = is_marked;
         self.changed.mark(&mut thread.is_marked, session);
         self.threads.put(session, thread);
+        self.note(effects);
     }
 }
 
-fn sorted(links: &[LinkRow]) -> Vec<u64> {
-    let mut links: Vec<u64> = links.iter().map(|one| one.link).collect();
-    links.sort_unstable();
+fn sorted(links: &[LinkRow]) -> Vec<LinkRow> {
+    let mut links = links.to_vec();
+    links.sort_unstable_by_key(|one| one.link);
     links
 }
