@@ -146,7 +146,7 @@ impl Duties {
         }
     }
 
-    /// Another process writes down from now on what it learns; what is learned here is old. What
+    /// Another process writes down from now on what it learns, and what it is told from here. What
     /// answers that finish here have used is still counted.
     pub(crate) fn leave_store(&self) {
         if let Some(store) = &self.store {
@@ -159,15 +159,16 @@ impl Duties {
             return Err("this one cannot be restarted; stop it and start it again".to_owned());
         };
         let _said = printer.say("Restarting.");
-        if let Some(store) = &self.store {
-            store.flush();
-        }
+        // What the store takes from here on may come too late for the new process to read.
+        server.estate().open();
+        let store = self.store.as_ref().and_then(memory::complete);
         let instance = server.instance();
         let letter = Letter {
             instance: instance.instance.clone(),
             supervisor: instance.supervisor.clone(),
             stays: recipe.stays,
             activated: recipe.activated,
+            store,
         };
         let heir = recipe.hand_over(server.listeners(), &letter);
         heir.map_err(|error| error.to_string())
@@ -175,6 +176,7 @@ impl Duties {
 }
 
 fn refuse(server: &Server, order: u64, why: &str, printer: &Printer) {
+    server.estate().close();
     printer.error(format!("not restarted, this process goes on: {why}"));
     server.desk().done(order, Outcome::failed(why));
 }
@@ -193,7 +195,9 @@ async fn hear(candidate: Option<&mut Candidate>) -> Result<(), String> {
     match timeout_at(candidate.deadline, candidate.heir.hear()).await {
         Ok(Some(Word::Ready)) => Ok(()),
         Ok(Some(Word::Failed(why))) => Err(why),
-        Ok(Some(Word::Stopping)) => Err("the new process was stopped".to_owned()),
+        Ok(Some(Word::Stopping | Word::Uninformed)) => {
+            Err("the new process was stopped".to_owned())
+        }
         Ok(None) => Err(match candidate.heir.ended() {
             Ok(status) => format!("the new process ended ({status}) before it served"),
             Err(error) => format!("the new process ended before it served: {error}"),

@@ -1,11 +1,15 @@
 //! One process hands its listening sockets to the next, so that no connection is refused in between.
 //!
 //! The old process starts the new one with a socket as its standard input. Over that go the listening
-//! sockets with a letter, and back come the words of the new one: that it serves, or why it cannot. The
-//! channel stays open while both live; its end tells each that the other has ended.
+//! sockets with a letter, and back come the words of the new one: that it can serve, or why not.
+//! Then the old one stops accepting and tells what it knows, line by line; an empty line tells the new
+//! one to accept. What the old one learns until its last answer has ended follows. The channel stays
+//! open while both live; its end tells the new one that there is no more to come, and the old one that
+//! the new one has ended.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -13,9 +17,12 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api_key_lb_control::runtime_file::Supervisor;
+use api_key_lb_core::policy::memory::Memory;
+use api_key_lb_engine::State;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -23,6 +30,8 @@ use rustix::net::{
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::oneshot;
 
 use crate::notify::PERSONAL;
 
@@ -30,7 +39,7 @@ use crate::notify::PERSONAL;
 pub(crate) const FLAG: &str = "--successor";
 /// Listening sockets handed over at most: one per address.
 const MOST_SOCKETS: usize = 64;
-/// How long the old process may take to stop accepting.
+/// How long the old process may be silent before the new one accepts unasked.
 const GO_DEADLINE: Duration = Duration::from_secs(5);
 /// How long a process may go on after the last that was heard of it: it has only to leave `main`.
 const END_DEADLINE: Duration = Duration::from_secs(5);
@@ -38,6 +47,8 @@ const END_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
 /// Longest letter or word, in bytes.
 const MOST_BYTES: usize = 64 << 10;
+/// Longest line of what the old process knows, in bytes: 64 rows, of some kilobytes at the most.
+const MOST_OF_A_LINE: usize = 8 << 20;
 
 /// What the old process tells the new one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,13 +63,18 @@ pub(crate) struct Letter {
     /// Whether systemd has opened the sockets: then they say where to listen, not the configuration.
     #[serde(default)]
     pub(crate) activated: bool,
+    /// The store in which everything is that the old one knew before the new one was started.
+    #[serde(default)]
+    pub(crate) store: Option<String>,
 }
 
 /// What the new process tells the old one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Word {
-    /// It serves.
+    /// It has not read what the old one knows, which has to tell it everything.
+    Uninformed,
+    /// It serves as soon as it is told to.
     Ready,
     /// It cannot; why.
     Failed(String),
@@ -116,15 +132,22 @@ impl Recipe {
         drop(command);
         let mut heir = Heir {
             child,
-            channel: None,
+            ears: None,
+            courier: None,
             heard: Vec::new(),
+            is_uninformed: false,
         };
         let sent = send(&ours, sockets, letter)
             .and_then(|()| ours.set_nonblocking(true))
             .and_then(|()| tokio::net::UnixStream::from_std(ours));
         match sent {
             Ok(channel) => {
-                heir.channel = Some(channel);
+                let (ears, channel) = channel.into_split();
+                heir.ears = Some(ears);
+                heir.courier = Some(Courier {
+                    channel,
+                    outbox: VecDeque::new(),
+                });
                 Ok(heir)
             }
             Err(error) => {
@@ -158,8 +181,12 @@ fn send(channel: &UnixStream, sockets: &[TcpListener], letter: &Letter) -> io::R
 #[derive(Debug)]
 pub(crate) struct Heir {
     child: Child,
-    channel: Option<tokio::net::UnixStream>,
+    ears: Option<OwnedReadHalf>,
+    /// What brings it what it has to know; to be taken.
+    pub(crate) courier: Option<Courier>,
     heard: Vec<u8>,
+    /// Whether it has said that it must be told everything.
+    pub(crate) is_uninformed: bool,
 }
 
 impl Heir {
@@ -174,23 +201,17 @@ impl Heir {
             if let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.heard.drain(..=end).collect();
                 match serde_json::from_slice(&line) {
+                    Ok(Word::Uninformed) => self.is_uninformed = true,
                     Ok(word) => return Some(word),
                     // A word of a later version.
                     Err(_) => continue,
                 }
             }
-            let channel = self.channel.as_mut()?;
-            match channel.read_buf(&mut self.heard).await {
+            let ears = self.ears.as_mut()?;
+            match ears.read_buf(&mut self.heard).await {
                 Ok(1..) if self.heard.len() <= MOST_BYTES => {}
-                _ => self.channel = None,
+                _ => self.ears = None,
             }
-        }
-    }
-
-    /// Tells it that this process accepts no more. If it has ended, that is heard of otherwise.
-    pub(crate) async fn go(&mut self) {
-        if let Some(channel) = &mut self.channel {
-            let _ = channel.write_all(b"\n").await;
         }
     }
 
@@ -225,10 +246,46 @@ impl Heir {
     }
 }
 
+/// What brings the next process what it has to know. That hears the end of it.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    channel: OwnedWriteHalf,
+    /// What is on its way: at most one line.
+    outbox: VecDeque<u8>,
+}
+
+impl Courier {
+    /// Brings everything that `next` has to tell, until that is nothing. If this is given up, it goes on
+    /// the next time.
+    ///
+    /// # Errors
+    /// If the other process has ended, which is heard of otherwise.
+    pub(crate) async fn bring(&mut self, mut next: impl FnMut() -> Memory) -> io::Result<()> {
+        loop {
+            self.channel.write_all_buf(&mut self.outbox).await?;
+            let rows = next();
+            if rows.is_empty() {
+                return Ok(());
+            }
+            serde_json::to_writer(&mut self.outbox, &rows)?;
+            self.outbox.push_back(b'\n');
+        }
+    }
+
+    /// Tells it to accept, since this process accepts no more.
+    pub(crate) async fn go(&mut self) {
+        self.outbox.push_back(b'\n');
+        // If it has ended, that is heard of otherwise.
+        let _ = self.channel.write_all_buf(&mut self.outbox).await;
+    }
+}
+
 /// The process before this one, and what it has handed over.
 #[derive(Debug)]
 pub(crate) struct Predecessor {
     channel: UnixStream,
+    lines: Option<Lines>,
+    over: Option<oneshot::Receiver<()>>,
     /// What it told.
     pub(crate) letter: Letter,
     /// Its listening sockets; to be taken.
@@ -275,17 +332,58 @@ impl Predecessor {
             rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
         }
         Ok(Self {
+            lines: Some(Lines::of(&channel)?),
             channel,
+            over: None,
             letter,
             sockets,
         })
     }
 
-    /// Waits until it accepts no more, so that whoever asks from now on asks this process.
-    pub(crate) fn wait(&mut self) {
-        // Whether it says so, has ended or takes too long: this process serves already.
+    /// Waits until it accepts no more and has told what it knows. Whether it says so, has ended or is
+    /// silent for too long: somebody has to serve.
+    pub(crate) fn wait(&mut self, mut learn: impl FnMut(Memory)) {
         let _ = self.channel.set_read_timeout(Some(GO_DEADLINE));
-        let _ = self.channel.read(&mut [0]);
+        let Some(lines) = &mut self.lines else { return };
+        while let Ok(Line::Rows(rows)) = lines.next() {
+            learn(*rows);
+        }
+        let _ = self.channel.set_read_timeout(None);
+    }
+
+    /// Listens to what it goes on learning.
+    pub(crate) fn listen(&mut self, state: Arc<State>) {
+        let Some(mut lines) = self.lines.take() else {
+            return;
+        };
+        let heard = state.clone();
+        heard.expect_news(true);
+        let (over, is_over) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("predecessor".to_owned());
+        let thread = thread.spawn(move || {
+            while let Ok(line) = lines.next() {
+                if let Line::Rows(rows) = line {
+                    state.merge(*rows);
+                }
+            }
+            state.expect_news(false);
+            // Nobody waits for that unless this process is followed by another one.
+            let _ = over.send(());
+        });
+        if thread.is_ok() {
+            self.over = Some(is_over);
+        } else {
+            // Without it nothing is learned any more.
+            heard.expect_news(false);
+        }
+    }
+
+    /// Waits until there is nothing more to be learned from it. Nothing is lost if this is given up.
+    pub(crate) async fn silent(&mut self) {
+        if let Some(over) = &mut self.over {
+            let _ = over.await;
+            self.over = None;
+        }
     }
 
     /// Tells it something. If it has ended, nobody needs to know.
@@ -293,6 +391,50 @@ impl Predecessor {
         if let Ok(mut text) = serde_json::to_vec(word) {
             text.push(b'\n');
             let _ = self.channel.write_all(&text);
+        }
+    }
+}
+
+/// What the old process tells after its letter.
+enum Line {
+    /// To accept.
+    Go,
+    /// What it knows.
+    Rows(Box<Memory>),
+}
+
+/// Its lines, one after the other.
+#[derive(Debug)]
+struct Lines {
+    channel: BufReader<UnixStream>,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn of(channel: &UnixStream) -> io::Result<Self> {
+        Ok(Self {
+            channel: BufReader::new(channel.try_clone()?),
+            line: Vec::new(),
+        })
+    }
+
+    /// The next one; what was read of it is kept if it takes too long.
+    fn next(&mut self) -> io::Result<Line> {
+        loop {
+            let room = MOST_OF_A_LINE.saturating_sub(self.line.len());
+            let mut channel = (&mut self.channel).take(room as u64);
+            channel.read_until(b'\n', &mut self.line)?;
+            if !self.line.ends_with(b"\n") {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = std::mem::take(&mut self.line);
+            if line.len() == 1 {
+                return Ok(Line::Go);
+            }
+            // What another version says differently is learned anew.
+            if let Ok(rows) = serde_json::from_slice(&line) {
+                return Ok(Line::Rows(Box::new(rows)));
+            }
         }
     }
 }

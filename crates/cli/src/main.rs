@@ -6,6 +6,7 @@ mod check;
 mod commands;
 mod desk;
 mod duties;
+mod estate;
 mod exit;
 #[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
 mod handover;

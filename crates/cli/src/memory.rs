@@ -8,8 +8,8 @@ use api_key_lb_control::health::HealthStore;
 use api_key_lb_control::store::{self, Retention, Setup, Source, Store};
 use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::{KeyId, Moment, Plan};
-use api_key_lb_engine::State;
 
+use crate::estate::Estate;
 use crate::printer::Printer;
 
 /// Where a store is, and for how long it keeps what.
@@ -42,31 +42,37 @@ pub(crate) const fn retention(config: &Config) -> Retention {
     }
 }
 
-/// What the engine's state has changed.
-struct Changes(Arc<State>);
+/// What the engine's state has changed. A process that is about to take over has to know it, too.
+struct Changes(Arc<Estate>);
 
 impl Source for Changes {
     fn changes(&self, most: usize) -> Memory {
-        self.0.changes(most)
+        let rows = self.0.state().changes(most);
+        self.0.note(&rows);
+        rows
     }
 
     fn forgotten(&self) {
-        self.0.forgotten();
+        self.0.state().forgotten();
     }
 
     fn now(&self) -> Moment {
-        self.0.now()
+        self.0.state().now()
     }
 }
 
-/// Opens the store of `port`, gives the state what is in it, and begins to write what changes.
+/// Opens the store of `port`, gives the state what is in it, and begins to write what changes. Whether
+/// there was anything in it is said as well.
 pub(crate) fn open(
     setup: Option<StoreSetup>,
-    state: &Arc<State>,
+    estate: &Arc<Estate>,
     port: u16,
     printer: &Printer,
-) -> Option<Store> {
-    let StoreSetup { dir, retention } = setup?;
+) -> (Option<Store>, bool) {
+    let Some(StoreSetup { dir, retention }) = setup else {
+        return (None, false);
+    };
+    let state = estate.state();
     let setup = Setup {
         path: store::path(&dir, port),
         retention,
@@ -74,14 +80,22 @@ pub(crate) fn open(
     };
     let warning = *printer;
     let (mut store, memory) = Store::open(setup, state.now(), move |words| warning.warn(words));
+    let has_read = !memory.is_empty();
     state.restore(memory);
-    if let Err(error) = store.start(Changes(state.clone())) {
+    if let Err(error) = store.start(Changes(estate.clone())) {
         printer.warn(format!(
             "cannot start the thread of the store: {error}; nothing is written down"
         ));
-        return None;
+        return (None, has_read);
     }
-    Some(store)
+    (Some(store), has_read)
+}
+
+/// The store, if everything is in it that is known here.
+pub(crate) fn complete(store: &Store) -> Option<String> {
+    let is_complete = store.flush() && store.standing()().problem.is_none();
+    let path = store.path().to_str().filter(|_| is_complete)?;
+    Some(path.to_owned())
 }
 
 /// What the keys are called.

@@ -1,5 +1,7 @@
 //! A running proxy as its process sees it: started, announced, served until somebody ends it.
 
+mod retire;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,26 +16,19 @@ use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_engine::{End, Engine, EngineError, Setup, State, Stopper};
 use tokio::sync::oneshot;
-use tokio::time::interval;
 
 use crate::admin::{Admin, Explain};
-use crate::desk::{Desk, Order, Outcome};
-use crate::duties::{Duties, Next, number, tick};
+use crate::desk::Desk;
+use crate::duties::{Duties, Next};
+use crate::estate::Estate;
 use crate::exit::Exit;
-use crate::handover::{Heir, Word};
+use crate::handover::Word;
 use crate::live::Live;
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
-use crate::signals::{Caught, Signals, TERMINATE};
+use crate::signals::Signals;
 use crate::supervisor;
 use crate::why::{Names, Said, Why};
-
-/// How long connections that clients keep may bring one more request after another process has taken
-/// over: longer than any known client keeps an idle one (90 s).
-const IDLE_AFTER_HANDOVER: Duration = Duration::from_secs(95);
-/// How long answers may run on after another process has taken over: nobody waits for them, and a
-/// WebSocket may last an hour.
-const GRACE_AFTER_HANDOVER: Duration = Duration::from_secs(3600);
 
 /// What ending may take besides the time that running answers have: the store, the log.
 const END_SLACK: Duration = Duration::from_secs(5);
@@ -57,7 +52,7 @@ pub(crate) struct ServerSetup {
     pub(crate) log: Option<PathBuf>,
     /// What starts this process again when it ends.
     pub(crate) supervisor: Option<Supervisor>,
-    /// The instance whose sockets it has taken over.
+    /// The instance whose sockets it has taken over. If there is one, [`Server::open`] lets it accept.
     pub(crate) predecessor: Option<String>,
     /// Whether `stop` shall find it, and in which directory, if there is one.
     pub(crate) announce: Announce,
@@ -87,6 +82,9 @@ pub(crate) struct Server {
     instance: Instance,
     announced_in: Option<PathBuf>,
     store: Option<Store>,
+    /// Whether there was anything in it.
+    has_read: bool,
+    estate: Arc<Estate>,
 }
 
 /// How serving came to its end.
@@ -124,6 +122,7 @@ impl Server {
         let mut instance = Instance::new(std::process::id(), port, state.started(), setup.log)
             .context("cannot make a token for this instance")?;
         instance.supervisor = setup.supervisor;
+        let opens_later = setup.predecessor.is_some();
         instance.predecessor = setup.predecessor;
         let listeners = setup
             .listeners
@@ -134,7 +133,8 @@ impl Server {
         let desk = Arc::new(Desk::default());
         let live = Live::new(setup.accounts, setup.level);
         // Before the first request: it may belong to a session that is remembered.
-        let store = memory::open(setup.store, &state, port, printer);
+        let estate = Arc::new(Estate::of(state.clone()));
+        let (store, has_read) = memory::open(setup.store, &estate, port, printer);
         let stored = memory::health_of(store.as_ref());
         let admin = Admin {
             health: health_of(&state, &instance, addresses.clone(), live.clone(), stored),
@@ -149,6 +149,7 @@ impl Server {
         };
         let setup = Setup {
             listeners: setup.listeners,
+            opens_later,
             workers: setup.workers,
             extra_ca: setup.ca_file,
             control: admin.into_paths(),
@@ -170,12 +171,30 @@ impl Server {
             instance,
             announced_in,
             store,
+            has_read,
+            estate,
         })
     }
 
     /// What outlives the process, if anything does. Whoever takes it ends it.
     pub(crate) const fn take_store(&mut self) -> Option<Store> {
         self.store.take()
+    }
+
+    /// Whether it has read that store: the one of a process whose sockets it has taken over.
+    pub(crate) fn has_read(&self, store: Option<&str>) -> bool {
+        let own = self.store.as_ref().and_then(|own| own.path().to_str());
+        self.has_read && own.is_some() && own == store
+    }
+
+    /// Accepts from now on.
+    pub(crate) fn open(&self) {
+        self.engine.open();
+    }
+
+    /// What a process that takes over has to be told.
+    pub(crate) const fn estate(&self) -> &Arc<Estate> {
+        &self.estate
     }
 
     /// Serves by another plan from now on.
@@ -308,86 +327,6 @@ impl Host {
         duties.end();
         withdraw(&instance, announced_in.as_deref(), printer);
         Ok(ending)
-    }
-
-    /// Another process serves: lets everything that runs here finish, however long it takes, unless
-    /// that process is to end as well.
-    fn retire(
-        mut self,
-        server: Server,
-        mut duties: Duties,
-        mut heir: Heir,
-        printer: &Printer,
-    ) -> anyhow::Result<Ending> {
-        let grace = server.state.plan().timing.drain_timeout;
-        let stays = duties.recipe.as_ref().is_some_and(|recipe| recipe.stays);
-        if !stays {
-            duties.notifier.succeeded_by(heir.pid());
-        }
-        duties.leave_store();
-        let _said = printer.say(format!(
-            "Process {} has taken over; {} running answers finish here.",
-            heir.pid(),
-            server.in_flight()
-        ));
-        withdraw(&server.instance, server.announced_in.as_deref(), printer);
-        let desk = server.desk.clone();
-        let end = End::handed_over(IDLE_AFTER_HANDOVER, GRACE_AFTER_HANDOVER.max(grace));
-        let (mut stopper, mut finished) = drain(server, end)?;
-        let ending = self.runtime.block_on(async {
-            stopper.closed().await;
-            heir.go().await;
-            let (mut hurried, mut follows, mut done) = (false, true, false);
-            // Whoever watches this process still wants to hear from it.
-            let mut beat = duties.notifier.beat().filter(|_| stays).map(interval);
-            while !done || (stays && follows) {
-                let mut hurry = false;
-                tokio::select! {
-                    caught = self.signals.next() => {
-                        if stays {
-                            heir.signal(number(caught));
-                        }
-                        if let Caught::End(number) = caught {
-                            if hurried {
-                                return Ok(Ending::Interrupted(number));
-                            }
-                            hurry = true;
-                        }
-                    }
-                    word = heir.hear(), if follows => {
-                        follows = word.is_some();
-                        hurry = matches!(word, None | Some(Word::Stopping));
-                    }
-                    () = tick(beat.as_mut()) => duties.notifier.alive(),
-                    // Given just before it was over, or over a connection that was kept.
-                    (number, order) = desk.next() => {
-                        hurry = order == Order::Stop;
-                        if hurry {
-                            // This process was only the first of the two that were meant.
-                            heir.signal(TERMINATE);
-                        }
-                        desk.done(number, Outcome::failed("another process has taken over"));
-                    }
-                    _ = &mut finished, if !done => {
-                        done = true;
-                        duties.end();
-                    }
-                }
-                if hurry && !hurried {
-                    hurried = true;
-                    stopper.stop(End::within(grace));
-                }
-            }
-            if stays {
-                let status = heir
-                    .ended()
-                    .context("cannot wait for the process that took over")?;
-                return Ok(Ending::Followed(status));
-            }
-            Ok(Ending::Stopped)
-        });
-        duties.end();
-        ending
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::moment::Moment;
 use crate::plan::KeyId;
 
@@ -36,7 +38,7 @@ impl Affinity {
 
 /// A session: one agent conversation, however it was recognised. 128 bits, so that two
 /// conversations never collide by chance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SessionId(pub u128);
 
 impl SessionId {
@@ -67,7 +69,7 @@ impl SessionId {
 }
 
 /// A model, by the name that the client gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelId(u64);
 
 impl ModelId {

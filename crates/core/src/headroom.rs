@@ -1,9 +1,11 @@
 //! What a provider says is left of a limit.
 
+use serde::{Deserialize, Serialize};
+
 use crate::moment::Moment;
 
 /// What a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Axis {
     /// Requests.
     Requests,
@@ -18,7 +20,7 @@ pub enum Axis {
 }
 
 /// One limit as an answer's headers state it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// What it counts.
     pub axis: Axis,

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Milliseconds since the Unix epoch. Never read here: whoever calls the core says what time it is.
 ///
 /// One time base for both deadlines a provider states as a date and intervals we measure, so that
 /// a stored cooldown means the same after a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Moment(u64);
 
 impl Moment {

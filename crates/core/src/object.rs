@@ -1,6 +1,7 @@
 //! Objects that a provider keeps for one account (files, batches, stored responses …), and what
 //! requests and answers say of them. Their ids are never kept, only hashes.
 
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// An object, by the hash of its id. 64 bits: a collision sends a request to an account that does
@@ -21,7 +22,7 @@ impl ObjectId {
 }
 
 /// Who keeps an object, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Keeping {
     /// The provider, until it is deleted: files, batches, vector stores, models of one's own.
     Stored,

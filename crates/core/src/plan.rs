@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ladder::Ladder;
@@ -23,11 +24,11 @@ pub const RESERVED_POOL_NAMES: &[&str] = &["health", "_lb", "v1", "v1beta", "api
 
 /// Identity of a key: a salted hash of the secret and its base URL. Survives reordering and
 /// renaming; two entries with the same identity are one key.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyId(u64);
 
 /// Identity of an account: of its configured name, else of its only key.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccountId(u64);
 
 impl KeyId {

@@ -1,9 +1,11 @@
 //! What an upstream answer means: whose matter it is, until when, and whether another key may be asked.
 
+use serde::{Deserialize, Serialize};
+
 use crate::moment::Moment;
 
 /// Whose matter an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Matter {
     /// Nobody's: it was served.
     Served,

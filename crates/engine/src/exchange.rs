@@ -131,6 +131,7 @@ async fn forward(
     if let Some(issued) = &issued {
         references.named.insert(references.about, issued.reference);
     }
+    shared.state.hear_of(pool, &references, &identity).await;
     let merging = Merging::of(&shared.state, pool, &head, endpoint, &references);
     record.request(pool, &facts, &identity, references, bytes);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());

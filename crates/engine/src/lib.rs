@@ -66,6 +66,8 @@ pub struct ControlRequest<'r> {
 pub struct Setup {
     /// Bound, listening, non-blocking sockets; each worker accepts from all of them.
     pub listeners: Vec<TcpListener>,
+    /// Whether they accept only after [`Engine::open`].
+    pub opens_later: bool,
     /// Worker threads; at least one is started.
     pub workers: usize,
     /// PEM file with certificate authorities to trust besides the system's.
@@ -175,6 +177,11 @@ impl Engine {
             engine.workers.push(worker);
         }
         Ok(engine)
+    }
+
+    /// Accepts from now on, if it does not yet.
+    pub fn open(&self) {
+        self.shared.open();
     }
 
     /// Serves by `plan` from now on, trusting `extra_ca` as well. Requests that have begun keep the

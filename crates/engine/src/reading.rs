@@ -106,7 +106,9 @@ fn need(state: &State, plan: &Plan, pool: &Pool, endpoint: Endpoint, headers: &H
             policy.wants_messages(pool, hint.session, bytes, now)
         }
     };
-    let references = policy.knows_objects(pool, references::kinds(endpoint));
+    // Another process may tell of the first ones while the body is read.
+    let references = pool.keys.len() > 1 && state.is_told()
+        || policy.knows_objects(pool, references::kinds(endpoint));
     drop(policy);
     Need {
         ids: !hint.is_some_and(|hint| hint.settled),

@@ -1,16 +1,27 @@
 //! What the workers share: the plan, the policy behind its one lock, the clock, the queue of facts.
 
+use std::ops::{Deref, DerefMut};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api_key_lb_core::conversation::Identity;
+use api_key_lb_core::object::References;
+use api_key_lb_core::plan::Pool;
 use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::policy::{Policy, Snapshot};
 use api_key_lb_core::{Moment, Plan};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::facts::FactQueue;
 use crate::websocket::Websockets;
+
+/// How long a request waits that names what nobody knows, while another process may still tell of it:
+/// what that has learned from an answer is here before the answer is read, unless this machine is busy.
+const TOLD_WITHIN: Duration = Duration::from_millis(100);
 
 /// Shared between the workers and whoever looks on.
 #[derive(Debug)]
@@ -20,6 +31,12 @@ pub struct State {
     facts: FactQueue,
     /// Wakes the requests that wait for an account.
     changed: Notify,
+    /// Whether somebody waits for news of the policy, and what wakes him.
+    is_followed: AtomicBool,
+    news: Notify,
+    /// Whether another process tells what it learns, and who waits for that.
+    is_told: AtomicBool,
+    told: Notify,
     websockets: Websockets,
     started: Moment,
 }
@@ -32,6 +49,10 @@ impl State {
             plan: ArcSwap::from_pointee(plan),
             facts: FactQueue::default(),
             changed: Notify::new(),
+            is_followed: AtomicBool::new(false),
+            news: Notify::new(),
+            is_told: AtomicBool::new(false),
+            told: Notify::new(),
             websockets: Websockets::default(),
             started: wall_clock(),
         })
@@ -79,6 +100,52 @@ impl State {
         policy.remember();
     }
 
+    /// Takes over what another process has learned that ends beside this one. At any time; the policy
+    /// is locked meanwhile.
+    pub fn merge(&self, memory: Memory) {
+        let now = self.now();
+        self.policy().merge(memory, now);
+        self.told.notify_waiters();
+    }
+
+    /// Whether another process goes on telling what it learns ([`State::merge`]).
+    pub fn expect_news(&self, is_told: bool) {
+        self.is_told.store(is_told, Ordering::Relaxed);
+        self.told.notify_waiters();
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.is_told.load(Ordering::Relaxed)
+    }
+
+    /// Waits a moment if nobody knows what a request names, and another process may be about to tell
+    /// of it: its client has the answer that gave it out from there.
+    pub(crate) async fn hear_of(&self, pool: &Pool, references: &References, identity: &Identity) {
+        let deadline = Instant::now() + TOLD_WITHIN;
+        while self.is_told() {
+            let mut told = pin!(self.told.notified());
+            told.as_mut().enable();
+            let (answers, now) = (&identity.answers, self.now());
+            let is_unknown = self
+                .policy()
+                .knows_nothing_of(pool, references, answers, now);
+            if !is_unknown || timeout_at(deadline, told).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// From now on what changes is noted, and [`State::news`] tells of it.
+    pub fn follow(&self) {
+        self.policy().remember();
+        self.is_followed.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until there are changes, after [`State::follow`]. One waiter at a time.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
     /// At most `most` rows about what has changed since they were last taken. The policy is locked
     /// meanwhile.
     pub fn changes(&self, most: usize) -> Memory {
@@ -106,8 +173,40 @@ impl State {
     }
 
     /// The policy. Hold the guard for one computation, never across a wait.
-    pub(crate) fn policy(&self) -> MutexGuard<'_, Policy> {
-        self.policy.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn policy(&self) -> Locked<'_> {
+        Locked {
+            policy: self.policy.lock().unwrap_or_else(PoisonError::into_inner),
+            state: self,
+        }
+    }
+}
+
+/// The policy, locked.
+pub(crate) struct Locked<'s> {
+    policy: MutexGuard<'s, Policy>,
+    state: &'s State,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Policy;
+
+    fn deref(&self) -> &Policy {
+        &self.policy
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Policy {
+        &mut self.policy
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // At once, and so before the answer has left: its client may go on with the other process.
+        if self.state.is_followed.load(Ordering::Relaxed) && self.policy.has_changed() {
+            self.state.news.notify_one();
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     connector: Connector,
     /// How many workers accept.
     accepting: watch::Sender<usize>,
+    /// Whether they may.
+    is_open: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -64,6 +66,7 @@ impl Shared {
                 own: own.into(),
             },
             accepting: watch::Sender::new(0),
+            is_open: watch::Sender::new(!setup.opens_later),
             state,
         })
     }
@@ -71,6 +74,11 @@ impl Shared {
     /// How many workers accept.
     pub(crate) fn accepting(&self) -> watch::Receiver<usize> {
         self.accepting.subscribe()
+    }
+
+    /// The workers accept from now on.
+    pub(crate) fn open(&self) {
+        self.is_open.send_replace(true);
     }
 
     /// Whom to trust from now on when connecting to the targets of `plan`.
@@ -214,6 +222,12 @@ async fn accept(
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
+    // The sender is among what is shared.
+    let _ = shared
+        .is_open
+        .subscribe()
+        .wait_for(|is_open| *is_open)
+        .await;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {

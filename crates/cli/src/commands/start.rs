@@ -311,8 +311,14 @@ fn serve(
     };
     let mut server = Server::start(setup, printer)?;
     if let Some(predecessor) = predecessor {
+        if !server.has_read(predecessor.letter.store.as_deref()) {
+            predecessor.tell(&Word::Uninformed);
+        }
         predecessor.tell(&Word::Ready);
-        predecessor.wait();
+        let state = server.state().clone();
+        predecessor.wait(|rows| state.merge(rows));
+        predecessor.listen(state);
+        server.open();
         server.announce(dir, printer);
     }
     reloader.listens_on(server.address().port());

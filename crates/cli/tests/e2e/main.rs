@@ -35,6 +35,7 @@ mod regressions;
 mod reload;
 mod restart;
 mod restart_meanwhile;
+mod restart_told;
 mod routing;
 mod secrets;
 mod service;

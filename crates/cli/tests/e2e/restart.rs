@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Client, DEADLINE, End, Home, Load, MODELS, Proxy, RESPONSES, chat, chat_stream, config,
-    eventually, free_port, homes, mock, mock_builder, pair, pair_with,
+    CHAT, Client, DEADLINE, End, Home, Load, MODELS, Proxy, chat, chat_stream, config, eventually,
+    free_port, homes, mock, mock_builder, pair, pair_with,
 };
 
 /// Streams that are open across a restart.
@@ -55,7 +55,7 @@ pub fn pid_at(port: u16) -> Option<u64> {
 /// A detached proxy; ended when dropped.
 pub struct Detached {
     home: Home,
-    port: u16,
+    pub port: u16,
 }
 
 impl Detached {
@@ -183,7 +183,6 @@ fn a_restart_in_the_background_fails_no_request_and_breaks_no_stream() {
 const SESSIONS: usize = 100;
 
 #[test]
-#[ignore = "known gap: what the old process learns after the new one has read the store is not handed over"]
 fn sessions_with_and_without_ids_stay_on_their_account_across_restarts_under_load() {
     let mock = mock_builder(4).record(1_000_000).start().unwrap();
     let home = Home::new();
@@ -206,52 +205,6 @@ fn sessions_with_and_without_ids_stay_on_their_account_across_restarts_under_loa
         .filter(|(_, homes)| homes.len() != 1)
         .collect();
     assert!(moved.is_empty(), "{} moved: {moved:?}", moved.len());
-}
-
-#[test]
-#[ignore = "known gap: what the old process learns after the new one has read the store is not handed over"]
-fn what_was_made_by_the_old_process_after_a_restart_is_found_by_the_new_one() {
-    let mock = mock_builder(4)
-        .head_delay(Duration::from_millis(1500))
-        .keeps_objects()
-        .start()
-        .unwrap();
-    let home = Home::new();
-    home.write_config(&config(&mock.url(), 4, json!({"port": free_port()})));
-    let detached = Detached::start(&home);
-    let port = detached.port;
-    let answers: Vec<_> = (0..12)
-        .map(|number| {
-            std::thread::spawn(move || {
-                let mut client = Client::connect(port);
-                let body = json!({"model": "m", "input": format!("question {number}")});
-                client.send("POST", RESPONSES, &[], body.to_string().as_bytes());
-                client.read()
-            })
-        })
-        .collect();
-    assert!(mock.wait_until(DEADLINE, |counters| counters.total.in_flight >= 12));
-    home.run(&["restart"], &[]).is(0);
-    let answers: Vec<_> = answers.into_iter().map(|one| one.join().unwrap()).collect();
-    let continued: Vec<_> = answers
-        .into_iter()
-        .map(|answer| {
-            std::thread::spawn(move || {
-                let key = answer.is(200).header("x-lb-key").unwrap().to_owned();
-                let id = answer.json()["id"].clone();
-                let body = json!({"model": "m", "previous_response_id": id, "input": "and then?"});
-                let mut client = Client::connect(port);
-                client.send("POST", RESPONSES, &[], body.to_string().as_bytes());
-                let reply = client.read();
-                reply.is(200);
-                (key, reply.header("x-lb-key").map(str::to_owned))
-            })
-        })
-        .collect();
-    for one in continued {
-        let (made, continued) = one.join().unwrap();
-        assert_eq!(Some(made), continued);
-    }
 }
 
 #[test]

@@ -86,6 +86,16 @@ impl Known {
     }
 }
 
+/// What is known of an account at first hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Here {
+    /// Nothing: this process has not asked it.
+    #[default]
+    Unasked,
+    Asked,
+    Served,
+}
+
 /// The state of one account.
 #[derive(Debug, Default)]
 pub(super) struct Account {
@@ -98,6 +108,7 @@ pub(super) struct Account {
     pub(super) ailing: Ailing,
     pub(super) load: Load,
     pub(super) caches: Caches,
+    here: Here,
     /// Whether it has changed since it was last remembered.
     pub(super) is_marked: bool,
 }
@@ -106,6 +117,7 @@ impl Account {
     /// A request of `tokens` for `model` begins; whether a recovery counts it.
     pub(super) fn begins(&mut self, model: Option<ModelId>, tokens: u64, now: Moment) -> bool {
         self.load.begins(tokens);
+        self.here = self.here.max(Here::Asked);
         for known in &mut self.buckets {
             if known.model.is_none() || known.model == model {
                 known.since.requests += 1;
@@ -304,6 +316,7 @@ impl Account {
         self.whole.served(now);
         self.ailing = Ailing::default();
         self.credit = Refused::default();
+        self.here = Here::Served;
         if let Some(model) = model
             && let Some((_, cooldown)) = self.models.iter_mut().find(|(known, _)| *known == model)
         {
@@ -442,6 +455,7 @@ fn is_low(known: &Known) -> bool {
         .is_some_and(|limit| !few && left.saturating_mul(LOW) < limit)
 }
 
+mod join;
 mod row;
 
 #[cfg(test)]

@@ -11,16 +11,24 @@ impl Policy {
         if !key.account_is_unknown() || self.account_of(key) == owner {
             return;
         }
-        self.lead_to(key.account, owner);
-        self.owners.insert(key.account, owner);
-        self.changes.owners.mark(&mut false, key.account);
+        self.turns_out(key.account, owner, now);
+    }
+
+    /// An account that was known only by its key is `owner`.
+    pub(super) fn turns_out(&mut self, account: AccountId, owner: AccountId, now: Moment) {
+        if account == owner {
+            return;
+        }
+        self.lead_to(account, owner);
+        self.owners.insert(account, owner);
+        self.changes.owners.mark(&mut false, account);
         // What was known of it alone; a former owner's state is the former owner's.
-        if let Some(state) = self.accounts.remove(&key.account) {
+        if let Some(state) = self.accounts.remove(&account) {
             let known = self.accounts.entry(owner).or_default();
             known.merge(state, now);
             self.changes.accounts.mark(&mut known.is_marked, owner);
         }
-        self.holds.rename(key.account, owner);
+        self.holds.rename(account, owner);
     }
 
     /// The account that `key` belongs to, as far as is known.

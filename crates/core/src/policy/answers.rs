@@ -87,10 +87,30 @@ impl Answers {
         })
     }
 
-    /// Everything has changed.
+    /// Everything has changed; the least recently used first.
     pub(super) fn mark_all(&mut self) {
-        for (answer, given) in &mut self.given {
+        for (answer, given) in self.given.iter_mut().rev() {
             self.changed.mark(&mut given.is_marked, *answer);
+        }
+    }
+
+    /// Takes over what another process has learned.
+    pub(super) fn join(&mut self, rows: Vec<AnswerRow>, now: Moment) {
+        for row in rows {
+            let learned = row.learned.min(now);
+            let known = self.given.peek(&row.answer);
+            let is_known =
+                known.is_some_and(|known| (known.learned, known.session) >= (learned, row.session));
+            if is_known || now.since(learned) > self.ttl {
+                continue;
+            }
+            let mut given = Given {
+                session: row.session,
+                learned,
+                is_marked: known.is_some_and(|known| known.is_marked),
+            };
+            self.changed.mark(&mut given.is_marked, row.answer);
+            self.given.put(row.answer, given);
         }
     }
 

@@ -152,6 +152,25 @@ impl Cooldown {
         }
     }
 
+    /// When its last cooldown ends or ended.
+    pub(super) const fn last_until(&self) -> Option<Moment> {
+        self.last_until
+    }
+
+    /// Takes over what another process knows of it, if that is of a later throttle; whether it is.
+    pub(super) fn join(&mut self, other: Self) -> bool {
+        let is_later = other.last_until > self.last_until;
+        if is_later {
+            let out = self.recovery.map_or(0, |recovery| recovery.out);
+            *self = Self {
+                until: self.until.max(other.until),
+                recovery: other.recovery.map(|known| Recovery { out, ..known }),
+                ..other
+            };
+        }
+        is_later
+    }
+
     /// Whichever lasts longer.
     pub(super) fn merge(&mut self, other: Self) {
         self.until = self.until.max(other.until);

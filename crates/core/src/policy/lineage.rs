@@ -467,6 +467,7 @@ impl Lineage {
     }
 }
 
+mod join;
 mod links;
 mod row;
 

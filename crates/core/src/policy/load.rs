@@ -1,5 +1,6 @@
 //! What an account bears: requests that run, tokens of late, and how many requests it takes at once.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::memory::AccountRow;
@@ -135,6 +136,29 @@ impl Load {
             first_byte: row.first_byte.filter(|millis| millis.is_finite()),
             ..Self::default()
         }
+    }
+
+    /// Takes over what another process knows of it, which may be much the same; whether anything is
+    /// new. What it has running is not over yet.
+    pub(super) fn join(&mut self, other: &Self, now: Moment) -> bool {
+        let mut is_new = false;
+        if other.recent_at(now) > self.recent_at(now) {
+            (self.recent, self.counted, is_new) = (other.recent, other.counted, true);
+        }
+        let when = |load: &Self| load.refused.map(|(_, at)| at);
+        let (most, refused) = (self.most, self.refused);
+        match when(other).cmp(&when(self)) {
+            Ordering::Less => {}
+            Ordering::Equal => {
+                let both = self.most.zip(other.most);
+                self.most = both.map_or(self.most.or(other.most), |(one, two)| Some(one.min(two)));
+            }
+            Ordering::Greater => (self.most, self.refused) = (other.most, other.refused),
+        }
+        is_new |= (most, refused) != (self.most, self.refused);
+        is_new |= self.first_byte.is_none() && other.first_byte.is_some();
+        self.first_byte = self.first_byte.or(other.first_byte);
+        is_new
     }
 
     /// Takes over what another load was.

@@ -4,9 +4,12 @@
 //! Marking a change is a flag and a number in a queue, so that it costs a request next to nothing;
 //! rows are made when they are taken, a bounded number at a time.
 
+mod merge;
 mod recognised;
 
 use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
 
 use super::sessions::Home;
 use super::warmth::Places;
@@ -26,8 +29,10 @@ const MOST_CHANGED: usize = 65_536;
 pub(super) const BEFORE: &str = "noted before the restart";
 
 /// Rows about what has changed, or about everything. Each stands for itself and replaces an older
-/// one about the same; names are hashes, and nothing in it is a text.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// one about the same; names are hashes, and nothing in it is a text. They go to the store, and to a
+/// process that takes over, which may be of another version: what it does not know, it passes over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Memory {
     /// Where sessions live, in the order of their use.
     pub sessions: Vec<SessionRow>,
@@ -74,7 +79,7 @@ impl Memory {
 }
 
 /// A session's home, and where its prefix is warm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRow {
     /// Which one.
     pub id: SessionId,
@@ -98,7 +103,7 @@ impl SessionRow {
 }
 
 /// An account's copy of a session's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaceRow {
     /// The account.
     pub account: AccountId,
@@ -111,7 +116,7 @@ pub struct PlaceRow {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AccountRow {
     /// Which one.
     pub id: AccountId,
@@ -136,7 +141,7 @@ pub struct AccountRow {
 }
 
 /// A cooldown of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CooldownRow {
     /// For which model; `None` for all of them.
     pub model: Option<ModelId>,
@@ -153,7 +158,7 @@ pub struct CooldownRow {
 }
 
 /// A limit of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitRow {
     /// For which model; `None` for all of them.
     pub model: Option<ModelId>,
@@ -168,7 +173,7 @@ pub struct LimitRow {
 }
 
 /// How often an account's cache still had a model's prefix, by age classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifetimeRow {
     /// The model.
     pub model: Option<ModelId>,
@@ -184,7 +189,7 @@ impl LifetimeRow {
 }
 
 /// A key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// Which one.
     pub id: KeyId,
@@ -199,7 +204,7 @@ pub struct KeyRow {
 }
 
 /// What an account that was known only by its key has turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerRow {
     /// The account as its key names it.
     pub account: AccountId,
@@ -241,6 +246,10 @@ impl<K> Changed<K> {
     /// Another bound from now on.
     pub(super) const fn resize(&mut self, most: usize) {
         self.most = most;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     pub(super) fn take(&mut self) -> Option<K> {
@@ -295,6 +304,21 @@ impl Policy {
         self.lineage.mark_all();
         self.shared_ids.mark_all();
         self.answers.mark_all();
+    }
+
+    /// Whether there may be anything for [`Policy::changes`].
+    pub fn has_changed(&self) -> bool {
+        let few = [&self.changes.accounts, &self.changes.owners];
+        let ids = [
+            &self.sessions.changed,
+            &self.lineage.changed,
+            &self.shared_ids.changed,
+        ];
+        few.iter().any(|one| !one.is_empty())
+            || ids.iter().any(|one| !one.is_empty())
+            || !self.changes.keys.is_empty()
+            || !self.objects.changed.is_empty()
+            || !self.answers.changed.is_empty()
     }
 
     /// Takes at most `most` rows about what has changed since they were last taken. If there are so
@@ -396,7 +420,7 @@ impl super::KeyState {
         }
     }
 
-    fn of_row(row: KeyRow) -> Self {
+    pub(super) fn of_row(row: KeyRow) -> Self {
         let lacks = row.lacks.into_iter().take(super::MODELS_LACKED);
         Self {
             refused: super::Refused::of_row(row.refused),
@@ -424,7 +448,7 @@ impl Home {
     }
 
     /// A clock that was put back must not keep a session for longer than its time.
-    fn of_row(row: SessionRow, now: Moment) -> Self {
+    pub(super) fn of_row(row: SessionRow, now: Moment) -> Self {
         Self {
             account: row.account,
             served: row.served,

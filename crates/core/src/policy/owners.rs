@@ -2,14 +2,17 @@
 //! the account that can serve it, and to no other.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::hashed::AsIsBuilder;
 use super::memory::Changed;
 use super::{Asked, Attempt, Policy, Tries};
+use crate::conversation::AnswerId;
 use crate::moment::Moment;
 use crate::object::{Keeping, ObjectId, Reference, References};
 use crate::plan::{AccountId, Key, Lists, Pool};
@@ -43,7 +46,7 @@ pub enum Bound {
 }
 
 /// An object as it is remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRow {
     /// The hash of its id and its pool.
     pub object: u64,
@@ -153,7 +156,7 @@ impl Owners {
         }
     }
 
-    /// Everything has changed.
+    /// Everything has changed; the least recently used first.
     pub(super) fn mark_all(&mut self) {
         for keeping in [Keeping::Stored, Keeping::Answer, Keeping::Sealed] {
             let table = match keeping {
@@ -161,9 +164,39 @@ impl Owners {
                 Keeping::Answer => &mut self.answers,
                 Keeping::Sealed => &mut self.sealed,
             };
-            for (object, owned) in &mut table.owned {
+            for (object, owned) in table.owned.iter_mut().rev() {
                 self.changed.mark(&mut owned.is_marked, (keeping, *object));
             }
+        }
+    }
+
+    /// Takes over what another process has learned of objects.
+    pub(super) fn join(&mut self, rows: Vec<ObjectRow>, now: Moment) {
+        for row in rows {
+            let name = (row.keeping, row.object);
+            let table = self.table_mut(row.keeping);
+            let known = table.owned.peek(&row.object).copied();
+            let is_marked = known.is_some_and(|known| known.is_marked);
+            let Some(account) = row.account else {
+                // What is gone does not come back under its old name.
+                if table.owned.pop(&row.object).is_some() && !is_marked {
+                    self.changed.mark(&mut false, name);
+                }
+                continue;
+            };
+            let used = row.used.min(now);
+            let is_known =
+                known.is_some_and(|known| (known.used, known.account) >= (used, account));
+            if is_known || now.since(used) > table.ttl {
+                continue;
+            }
+            let mut owned = Owned {
+                account,
+                used,
+                is_marked,
+            };
+            self.changed.mark(&mut owned.is_marked, name);
+            self.table_mut(row.keeping).owned.put(row.object, owned);
         }
     }
 
@@ -182,6 +215,24 @@ impl Policy {
     pub fn knows_objects(&self, pool: &Pool, kinds: &[Keeping]) -> bool {
         let mut kinds = kinds.iter();
         pool.keys.len() > 1 && kinds.any(|kind| !self.objects.is_empty(*kind))
+    }
+
+    /// Whether nothing is known of what a request to `pool` names that an answer has given out.
+    pub fn knows_nothing_of(
+        &self,
+        pool: &Pool,
+        references: &References,
+        answers: &[(AnswerId, Arc<str>)],
+        now: Moment,
+    ) -> bool {
+        let names_nothing = references.named.is_empty() && answers.is_empty();
+        if names_nothing || pool.keys.len() < 2 {
+            return false;
+        }
+        let mut named = references.named.iter();
+        let mut given = answers.iter();
+        named.all(|one| self.objects.account(&pool.name, *one, now).is_none())
+            && given.all(|(one, _)| self.answers.session(*one, &pool.name, now).is_none())
     }
 
     /// Which accounts the objects allow that a request to `pool` names.

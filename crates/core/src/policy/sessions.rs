@@ -85,6 +85,11 @@ impl Sessions {
     pub(super) fn home(&mut self, session: SessionId, now: Moment) -> Option<Home> {
         self.expire(now);
         let home = self.homes.get_mut(&session)?;
+        if now.since(home.used) > self.ttl {
+            // What another process knew does not come in the order of its use.
+            self.homes.pop(&session);
+            return None;
+        }
         home.used = now;
         self.changed.mark(&mut home.is_marked, session);
         Some(*home)
@@ -127,9 +132,9 @@ impl Sessions {
         was_marked.then(|| home.row(session))
     }
 
-    /// Everything has changed.
+    /// Everything has changed; the least recently used first.
     pub(super) fn mark_all(&mut self) {
-        for (session, home) in &mut self.homes {
+        for (session, home) in self.homes.iter_mut().rev() {
             self.changed.mark(&mut home.is_marked, *session);
         }
     }
@@ -138,6 +143,41 @@ impl Sessions {
     pub(super) fn restore(&mut self, session: SessionId, home: Home, now: Moment) {
         if now.since(home.used) <= self.ttl {
             self.homes.put(session, home);
+        }
+    }
+
+    /// What another process knows of a session. Its home is where it was served, and served last; of
+    /// the rest the latest counts.
+    pub(super) fn join(&mut self, session: SessionId, other: Home, now: Moment) {
+        if now.since(other.used) > self.ttl {
+            return;
+        }
+        let Some(known) = self.homes.peek_mut(&session) else {
+            let is_full = self.homes.len() >= self.homes.cap().get();
+            let oldest = self.homes.peek_lru().map(|(_, home)| home.used);
+            if !is_full || oldest < Some(other.used) {
+                let mut home = other;
+                self.changed.mark(&mut home.is_marked, session);
+                self.homes.put(session, home);
+            }
+            return;
+        };
+        let before = *known;
+        let place = |home: &Home| (home.served, home.used, home.account);
+        if place(&other) > place(&before) {
+            (known.served, known.account) = (other.served, other.account);
+        }
+        let size = |home: &Home| (home.tokens > 0, home.used, home.tokens, home.bytes);
+        if size(&other) > size(&before) {
+            (known.tokens, known.bytes) = (other.tokens, other.bytes);
+        }
+        known.used = known.used.max(other.used);
+        known.places.join(other.places);
+        if *known != before {
+            self.changed.mark(&mut known.is_marked, session);
+        }
+        if known.used > before.used {
+            self.homes.promote(&session);
         }
     }
 

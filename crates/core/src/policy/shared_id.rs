@@ -1,10 +1,12 @@
 //! Ids that turn out to name many conversations: how each is used, and which have been split.
 
+use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 
 use super::hashed::AsIsBuilder;
 use super::memory::{BEFORE, Changed, SharedRow};
@@ -18,7 +20,7 @@ const MOST_IN_FLIGHT: u32 = 16;
 const MOST_OPENERS: usize = 32;
 
 /// What showed that an id is not one session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SplitReason {
     /// So many of its requests ran at once.
     InFlight(u32),
@@ -198,9 +200,9 @@ impl SharedIds {
         })
     }
 
-    /// Everything has changed.
+    /// Everything has changed; the least recently used first.
     pub(super) fn mark_all(&mut self) {
-        for (id, known) in &mut self.uses {
+        for (id, known) in self.uses.iter_mut().rev() {
             self.changed.mark(&mut known.is_marked, *id);
         }
     }
@@ -228,6 +230,46 @@ impl SharedIds {
                 is_marked: false,
             };
             self.uses.put(id, known);
+        }
+    }
+
+    /// Takes over how another process has seen ids used.
+    pub(super) fn join(&mut self, rows: Vec<SharedRow>, now: Moment) {
+        for row in rows {
+            let (id, used) = (row.id, row.used.min(now));
+            if now.since(used) > self.ttl {
+                continue;
+            }
+            let known = self.uses.get_or_insert_mut(id, || Use {
+                used,
+                in_flight: 0,
+                openers: Vec::new(),
+                split: None,
+                is_marked: false,
+            });
+            known.used = known.used.max(used);
+            // Whoever saw it first.
+            if let Some((why, since)) = row.split
+                && known.split.as_ref().is_none_or(|split| since < split.since)
+            {
+                known.split = Some(Split {
+                    id,
+                    rule: BEFORE.into(),
+                    why,
+                    since,
+                });
+            }
+            for (opener, seen) in row.openers {
+                match known.openers.iter_mut().find(|(known, _)| *known == opener) {
+                    Some((_, known)) => *known = seen.max(*known),
+                    None => known.openers.push((opener, seen)),
+                }
+            }
+            known
+                .openers
+                .sort_unstable_by_key(|(opener, seen)| (Reverse(*seen), *opener));
+            known.openers.truncate(MOST_OPENERS + 1);
+            self.changed.mark(&mut known.is_marked, id);
         }
     }
 

@@ -79,6 +79,27 @@ impl Places {
         }
     }
 
+    /// Takes over what another process knows: the latest of both stay.
+    pub(super) fn join(&mut self, other: Self) {
+        let age = |warm: &Warm| (warm.at, warm.tokens, warm.account, warm.model.0);
+        for theirs in other.0.into_iter().flatten() {
+            let same = |slot: &&mut Option<Warm>| {
+                slot.is_some_and(|ours| {
+                    ours.account == theirs.account && ours.model == theirs.model
+                })
+            };
+            let slot = match self.0.iter_mut().find(same) {
+                Some(slot) => Some(slot),
+                None => self.0.iter_mut().min_by_key(|slot| slot.as_ref().map(age)),
+            };
+            if let Some(slot) = slot
+                && slot.as_ref().map(age) < Some(age(&theirs))
+            {
+                *slot = Some(theirs);
+            }
+        }
+    }
+
     /// As they are remembered.
     pub(super) fn rows(&self) -> [Option<PlaceRow>; PLACES] {
         self.0.map(|slot| {
@@ -193,6 +214,32 @@ impl Caches {
             (row.model, lifetime)
         });
         Self(lifetimes.collect())
+    }
+
+    /// Takes over what another process has seen, where that is more; whether anything is new.
+    pub(super) fn join(&mut self, other: Self) -> bool {
+        let mut is_new = false;
+        for (model, theirs) in other.0 {
+            let Some((_, ours)) = self.0.iter_mut().find(|(known, _)| *known == model) else {
+                if self.0.len() < MODELS {
+                    self.0.push((model, theirs));
+                    is_new = true;
+                }
+                continue;
+            };
+            for class in 0..=AGES.len() {
+                let seen = |one: &Lifetime| {
+                    let (hits, misses) = (one.hits[class], one.misses[class]);
+                    (hits + misses, hits)
+                };
+                if seen(&theirs) > seen(ours) {
+                    ours.hits[class] = theirs.hits[class];
+                    ours.misses[class] = theirs.misses[class];
+                    is_new = true;
+                }
+            }
+        }
+        is_new
     }
 
     /// A prefix of `expected` tokens, last used `age` ago, was asked for again, and `cached` tokens

@@ -1,6 +1,6 @@
 //! An account as it is remembered, and back.
 
-use super::{Account, BUCKETS, Known, MODELS, Spent};
+use super::{Account, BUCKETS, Here, Known, MODELS, Spent};
 use crate::moment::Moment;
 use crate::plan::AccountId;
 use crate::policy::cooldown::{Ailing, Cooldown, Refused};
@@ -58,6 +58,7 @@ impl Account {
             ailing: Ailing::default(),
             load: Load::of_row(&row),
             caches: Caches::of_rows(&row.lifetimes),
+            here: Here::Unasked,
             is_marked: false,
         }
     }

@@ -21,9 +21,9 @@ impl Lineage {
         was_marked.then(|| thread.row(session))
     }
 
-    /// Everything has changed.
+    /// Everything has changed; the least recently used first.
     pub(in crate::policy) fn mark_all(&mut self) {
-        for (session, thread) in &mut self.threads {
+        for (session, thread) in self.threads.iter_mut().rev() {
             self.changed.mark(&mut thread.is_marked, *session);
         }
     }
@@ -108,7 +108,7 @@ impl Thread {
         }
     }
 
-    fn of_row(row: ThreadRow, handle: Handle) -> Self {
+    pub(super) fn of_row(row: ThreadRow, handle: Handle) -> Self {
         Self {
             handle,
             used: row.used,

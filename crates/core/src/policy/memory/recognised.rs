@@ -1,11 +1,13 @@
 //! What sessions are recognised by, as rows: their messages as hashes, ids that many share, answers.
 
+use serde::{Deserialize, Serialize};
+
 use crate::fact::SessionId;
 use crate::moment::Moment;
 use crate::policy::SplitReason;
 
 /// What is known of the messages of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadRow {
     /// Which session.
     pub id: SessionId,
@@ -32,7 +34,7 @@ pub struct ThreadRow {
 }
 
 /// One link of a session's messages: a hash of all of them up to this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkRow {
     /// How many messages it stands for.
     pub position: u32,
@@ -46,7 +48,7 @@ pub struct LinkRow {
 }
 
 /// An id that several conversations may share.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedRow {
     /// The id, as a session.
     pub id: SessionId,
@@ -60,7 +62,7 @@ pub struct SharedRow {
 }
 
 /// The session that an answer belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerRow {
     /// The hash of what it gave out to continue by, and of its pool.
     pub answer: u64,

@@ -1,5 +1,6 @@
 //! What was remembered and restored decides as what was never forgotten.
 
+mod merged;
 mod recognised;
 
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use super::*;
 use crate::fact::{Affinity, Usage};
 use crate::headroom::Axis;
 use crate::policy::tests::{World, at, throttled};
-use crate::policy::{Asked, Bound, Choice, Session, Tries};
+use crate::policy::{Asked, Bound, Choice, KeySnapshot, Session, Tries};
 use crate::verdict::Verdict;
 
 const KEYS: [&str; 5] = ["a", "b@x", "c@x", "d", "e"];
@@ -159,6 +160,39 @@ fn request(
     world.policy.gone(&mut tries);
 }
 
+const MODELS: [&str; 3] = ["m", "n", "o"];
+
+fn decides_the_same(world: &mut World, mut policy: Policy, now: u64) -> Result<(), TestCaseError> {
+    for model in MODELS {
+        world.model = Some(ModelId::of(model));
+        for later in [0, 1, 700, 5_000, 40_000, 200_000, 4_000_000] {
+            for session in 0..6 {
+                let session = (session > 0).then_some(session);
+                prop_assert_eq!(
+                    foresees(world, &policy, session, now + later),
+                    foresees(world, &world.policy, session, now + later),
+                    "session {:?} {} ms later",
+                    session,
+                    later
+                );
+            }
+        }
+    }
+    let (before, after) = (
+        world.policy.snapshot(&world.plan, at(now)),
+        policy.snapshot(&world.plan, at(now)),
+    );
+    prop_assert_eq!(before.sessions, after.sessions);
+    for (before, after) in before.keys.iter().zip(&after.keys) {
+        prop_assert_eq!(before.cooling_until, after.cooling_until);
+        prop_assert_eq!(before.refused_until, after.refused_until);
+        prop_assert_eq!(before.at_once, after.at_once);
+        let trouble = |key: &KeySnapshot| key.trouble.map(|(matter, _)| matter);
+        prop_assert_eq!(trouble(before), trouble(after));
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn whatever_happened_it_decides_the_same_after_a_restart(
@@ -171,7 +205,7 @@ proptest! {
         let mut world = World::new(&KEYS);
         world.policy.remember();
         world.bytes = 8_000;
-        let models = ["m", "n", "o"].map(|name| Some(ModelId::of(name)));
+        let models = MODELS.map(|name| Some(ModelId::of(name)));
         let mut store = Store::default();
         let mut now = 0;
         for (session, outcome, model, pause, span, takes) in steps {
@@ -184,31 +218,8 @@ proptest! {
             }
         }
         store.take_all(&mut world.policy, most);
-        let mut policy = restored(&world, store.memory(), now);
-        for model in models {
-            world.model = model;
-            for later in [0, 1, 700, 5_000, 40_000, 200_000, 4_000_000] {
-                for session in 0..6 {
-                    let session = (session > 0).then_some(session);
-                    prop_assert_eq!(
-                        foresees(&world, &policy, session, now + later),
-                        foresees(&world, &world.policy, session, now + later),
-                        "session {:?} {} ms later", session, later
-                    );
-                }
-            }
-        }
-        let (before, after) = (
-            world.policy.snapshot(&world.plan, at(now)),
-            policy.snapshot(&world.plan, at(now)),
-        );
-        prop_assert_eq!(before.sessions, after.sessions);
-        for (before, after) in before.keys.iter().zip(&after.keys) {
-            prop_assert_eq!(before.cooling_until, after.cooling_until);
-            prop_assert_eq!(before.refused_until, after.refused_until);
-            prop_assert_eq!(before.at_once, after.at_once);
-            prop_assert_eq!(before.trouble.map(|(matter, _)| matter), after.trouble.map(|(matter, _)| matter));
-        }
+        let policy = restored(&world, store.memory(), now);
+        decides_the_same(&mut world, policy, now)?;
     }
 }
 

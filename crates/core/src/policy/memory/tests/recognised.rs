@@ -319,3 +319,81 @@ fn cooldowns_are_told_before_anything_that_there_is_much_of() {
     let rows = world.policy.changes(64);
     assert_eq!(rows.accounts[0].cooldowns[0].until, at(9_000));
 }
+
+#[test]
+fn conversations_that_went_on_elsewhere_are_recognised_and_those_that_went_on_here_stay() {
+    let mut old = World::new(&KEYS);
+    old.policy.remember();
+    let mut talks: Vec<Talk> = (0..20).map(|_| Talk::begin(1, 0)).collect();
+    let turn = |world: &mut World, talks: &mut [Talk], now: u64| {
+        for (number, talk) in talks.iter_mut().enumerate() {
+            *talk = talk.next(number);
+            serves(world, talk, 1, now);
+        }
+    };
+    for talk in &talks {
+        serves(&mut old, talk, 1, 0);
+    }
+    for now in 1..10 {
+        turn(&mut old, &mut talks, now);
+    }
+    let mut store = Store::default();
+    store.take_all(&mut old.policy, 7);
+    let mut new = World::new(&KEYS);
+    new.policy = restored(&new, store.memory(), 10);
+    new.policy.remember();
+    // Half of them go on here, half there, where some begin as well.
+    let (here, there) = talks.split_at_mut(10);
+    for now in 11..15 {
+        turn(&mut new, here, now);
+        turn(&mut old, there, now);
+    }
+    let mut begun: Vec<Talk> = (0..5)
+        .map(|number| Talk::begin(2, 0).branch(0, number))
+        .collect();
+    let mut answers = Vec::new();
+    for (number, talk) in begun.iter_mut().enumerate() {
+        serves(&mut old, talk, 1, 16);
+        *talk = talk.next(1);
+        answers.push(serves(&mut old, talk, 100 + number as u64, 16));
+    }
+    let expected = |world: &World, talk: &Talk| {
+        let (session, choice) = recognised(world, &world.policy, talk, 20);
+        let Choice::Use { key, affinity, .. } = choice else {
+            panic!("{choice:?}");
+        };
+        (session.unwrap().id, key, affinity)
+    };
+    let here: Vec<Talk> = here.iter().map(|talk| talk.next(3)).collect();
+    let there: Vec<Talk> = there
+        .iter()
+        .chain(&begun)
+        .map(|talk| talk.next(3))
+        .collect();
+    let stays: Vec<_> = here.iter().map(|talk| expected(&new, talk)).collect();
+    let comes: Vec<_> = there.iter().map(|talk| expected(&old, talk)).collect();
+    while new.policy.changes(64).len() == 64 {}
+    loop {
+        let rows = old.policy.changes(5);
+        let more = rows.len() == 5;
+        new.policy.merge(rows, at(20));
+        if !more {
+            break;
+        }
+    }
+    for (talk, was) in here.iter().zip(stays).chain(there.iter().zip(comes)) {
+        assert_eq!(expected(&new, talk), was, "{talk:?}");
+        assert_eq!(was.2, Affinity::Home);
+    }
+    for (answer, talk) in answers.into_iter().zip(&begun) {
+        let next = Talk {
+            answer: Some(answer),
+            messages: vec!["u:canned and then".to_owned()],
+            ..Talk::default()
+        };
+        assert_eq!(expected(&new, &next).0, expected(&old, talk).0);
+    }
+    let mut told = Store::default();
+    told.take_all(&mut new.policy, 64);
+    assert_eq!(told.threads.len(), 15, "only what is new is told on");
+}
