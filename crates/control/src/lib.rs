@@ -18,3 +18,4 @@ pub mod setup_file;
 pub mod store;
 
 pub use config::{Config, ConfigError, Environment, Flags};
+pub use private_file::{create_private, write_private};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::runtime_file;
-use api_key_lb_control::{Config, Environment, Flags};
+use api_key_lb_control::{Config, Environment};
 use api_key_lb_core::Secret;
 
-use crate::args::{LogChoice, StartArgs};
+use crate::args::StartArgs;
 use crate::duties::Duties;
 use crate::exit::Exit;
 use crate::handover::{Predecessor, Recipe, Word};
@@ -66,12 +66,12 @@ fn start(
         detach::leave_session();
     }
     let env = Environment::of_process();
-    let mut config = match Config::load(&flags(args), &env) {
+    let mut config = match Config::load(&args.settings.flags(), &env) {
         Ok(config) => config,
         Err(error) => return refuse(error, predecessor, printer),
     };
     // What changes from here on is noticed, however long it takes until it serves.
-    let reloader = Reloader::new(&config, flags(args), env.clone());
+    let reloader = Reloader::new(&config, args.settings.flags(), env.clone());
     let mut activated = false;
     let handed = match &mut *predecessor {
         Some(predecessor) if predecessor.letter.activated => {
@@ -205,16 +205,6 @@ fn adopt(
         ));
     }
     Ok(sockets)
-}
-
-fn flags(args: &StartArgs) -> Flags {
-    Flags {
-        host: args.host.clone(),
-        workers: args.workers,
-        no_store: args.no_store,
-        log: args.log.map(|log| LogChoice::as_str(log).to_owned()),
-        ..args.plan.flags()
-    }
 }
 
 /// Somebody is there already: fine if it is us, a failure if not.

@@ -14,6 +14,7 @@ mod check;
 mod check_providers;
 mod commands;
 mod compressed;
+mod config_commands;
 mod configuration;
 mod crash;
 mod credentials;

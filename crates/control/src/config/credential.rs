@@ -48,6 +48,16 @@ pub(crate) fn objection(text: &str) -> Option<String> {
     }
 }
 
+/// How a secret is written, fit to be shown: where it is, or its mask.
+pub(crate) fn shown(text: &str) -> String {
+    match Source::of(text.trim()) {
+        Source::Literal(text) => Secret::new(text.to_owned()).masked(),
+        Source::Variable(name) => format!("env:{name}"),
+        Source::File(path) => format!("file:{path}"),
+        Source::NotYet(prefix) => format!("{prefix}..."),
+    }
+}
+
 /// The secret that `given` is or names; `what` names it in messages, such as "key 2". `None`
 /// after a problem.
 pub(crate) fn resolve(

@@ -3,6 +3,7 @@
 mod change;
 mod credential;
 mod document;
+mod effective;
 mod environment;
 mod errors;
 mod field;
@@ -12,8 +13,10 @@ mod network;
 mod permission;
 mod pool;
 mod recognition;
+mod schema;
 mod settings;
 mod sheet;
+mod template;
 mod watch;
 
 #[cfg(test)]
@@ -23,22 +26,26 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use api_key_lb_core::{AccountId, Plan, Pool, Secret};
 
 pub use change::Changes;
+pub use effective::{Effective, EffectiveKey, EffectivePool, Setting};
 pub use environment::{Environment, Flags};
+pub use field::{Variable, variables};
 pub use finding::{ConfigError, Note, NoteLevel, Place, Problem};
 pub use location::{Location, find_file};
+pub use schema::schema;
+pub use settings::LogLevel;
+pub use template::template;
 pub use watch::Watch;
 
 pub(crate) use credential::objection as key_objection;
 pub(crate) use document::{syntax, syntax_problem, without_mark};
 
 use finding::{Findings, Sourced};
-use location::named_file;
+use location::{named_file, no_keys};
 use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
@@ -53,46 +60,6 @@ use crate::store::Retention;
 pub const DEFAULT_PORT: u16 = 4577;
 /// The target of the default pool unless another is configured.
 pub const DEFAULT_TARGET: &str = "https://api.openai.com";
-
-/// Which requests leave a line in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Each.
-    #[default]
-    Requests,
-    /// Those with a retry, an error or an answer of our own.
-    Problems,
-    /// None.
-    Off,
-}
-
-impl LogLevel {
-    /// As written in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Problems => "problems",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Requests, Self::Problems, Self::Off]
-            .into_iter()
-            .find(|level| level.as_str().eq_ignore_ascii_case(text.trim()))
-            .ok_or_else(|| "`log` must be \"requests\", \"problems\" or \"off\"".to_owned())
-    }
-}
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +97,8 @@ pub struct Config {
     pub notes: Vec<Note>,
     /// Every file that was read: a change of one of them is a change of the configuration.
     pub files: Vec<PathBuf>,
+    /// What the keys as written are called.
+    called: Vec<pool::Called>,
 }
 
 /// How to reach the instance that this configuration describes.
@@ -151,9 +120,8 @@ impl Config {
     pub fn load(flags: &Flags, env: &Environment) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
         let read = Self::read(flags, env, &mut findings);
-        let config = read.and_then(|(file, sheet)| {
-            Self::assemble(file.as_deref(), sheet, env, &mut findings)
-        });
+        let config = read
+            .and_then(|(file, sheet)| Self::assemble(file.as_deref(), sheet, env, &mut findings));
         Self::found(config, findings)
     }
 
@@ -164,8 +132,7 @@ impl Config {
     pub fn of_text(path: &Path, text: &str, env: &Environment) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
         let sheet = parse_file(path, text, &mut findings);
-        let config =
-            sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
+        let config = sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
         Self::found(config, findings)
     }
 
@@ -295,8 +262,7 @@ impl Config {
         let guard = guard(&mut sheet, &listen, env, findings);
 
         let mut builder = PoolBuilder::new(env);
-        let (mut default_pool, mut named_pools) =
-            pools(&sheet, &mut builder, file, env, findings);
+        let (mut default_pool, mut named_pools) = pools(&sheet, &mut builder, file, env, findings);
         if let Some(given) = sheet.scalars.get("list_account") {
             let pools = default_pool.iter_mut().chain(&mut named_pools);
             pool::set_lists(pools, given, findings);
@@ -324,6 +290,7 @@ impl Config {
             usage_days,
             file: file.map(Path::to_path_buf),
             accounts: builder.accounts,
+            called: builder.called,
             notes: Vec::new(),
             files: Vec::new(),
         })
@@ -423,27 +390,6 @@ fn pools(
         findings.problem_nowhere(no_keys(file, env));
     }
     (default_pool, named_pools)
-}
-
-/// That there is no key, and each way to give one.
-fn no_keys(file: Option<&Path>, env: &Environment) -> String {
-    let path = file
-        .map(Path::to_path_buf)
-        .or_else(|| location::home_file(env))
-        .map_or_else(
-            || "api-key-lb.json".to_owned(),
-            |path| path.display().to_string(),
-        );
-    let where_looked = match file {
-        Some(file) => format!("the file `{}` has none", file.display()),
-        None => "there is no configuration file".to_owned(),
-    };
-    format!(
-        "there is no API key: {where_looked}, and neither --keys nor API_KEYS is given. Do one of these:\n\
-         api-key-lb setup --keys KEY1,KEY2 --target {DEFAULT_TARGET}\n\
-         API_KEYS=KEY1,KEY2 api-key-lb start\n\
-         or write {{\"keys\": [\"KEY1\", \"KEY2\"]}} into {path}"
-    )
 }
 
 /// A target that leads back here would send every request round in circles.

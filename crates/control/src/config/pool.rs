@@ -37,6 +37,15 @@ fn known_provider(name: &Sourced<String>, findings: &mut Findings) -> Option<&'s
     found
 }
 
+/// What a key as written is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    pub(crate) pool: String,
+    /// Where in its list it stands, from 0.
+    pub(crate) index: usize,
+    pub(crate) label: String,
+}
+
 /// Builds pools one after the other, remembering what must be unique among all of them.
 pub(crate) struct PoolBuilder<'a> {
     env: &'a Environment,
@@ -47,6 +56,8 @@ pub(crate) struct PoolBuilder<'a> {
     pub(crate) accounts: BTreeMap<AccountId, String>,
     /// Every target and where it was given.
     pub(crate) targets: Vec<Sourced<Arc<Target>>>,
+    /// The keys that can be used, as they were written.
+    pub(crate) called: Vec<Called>,
 }
 
 impl<'a> PoolBuilder<'a> {
@@ -57,6 +68,7 @@ impl<'a> PoolBuilder<'a> {
             labels: BTreeSet::new(),
             accounts: BTreeMap::new(),
             targets: Vec::new(),
+            called: Vec::new(),
         }
     }
 
@@ -188,17 +200,29 @@ impl<'a> PoolBuilder<'a> {
             let Some(key) = self.key(name, &what, target, entry, findings) else {
                 continue;
             };
-            match keys.iter().find(|kept| kept.id == key.id) {
-                Some(kept) => twins.push(format!(
-                    "{what} ({}) is `{}`",
-                    key.secret.masked(),
-                    kept.label
-                )),
-                None => keys.push(Key {
-                    label: self.label(name, index + 1, entry),
-                    ..key
-                }),
-            }
+            let label = match keys.iter().find(|kept| kept.id == key.id) {
+                Some(kept) => {
+                    twins.push(format!(
+                        "{what} ({}) is `{}`",
+                        key.secret.masked(),
+                        kept.label
+                    ));
+                    kept.label.clone()
+                }
+                None => {
+                    let label = self.label(name, index + 1, entry);
+                    keys.push(Key {
+                        label: label.clone(),
+                        ..key
+                    });
+                    label
+                }
+            };
+            self.called.push(Called {
+                pool: name.to_owned(),
+                index,
+                label,
+            });
         }
         if let (false, Some(first)) = (twins.is_empty(), entries.first()) {
             let place = match &first.key.place {

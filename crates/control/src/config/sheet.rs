@@ -10,9 +10,9 @@ use super::finding::{Findings, Place, Sourced};
 use super::recognition::{RuleEntry, rules};
 
 /// Texts that mean yes.
-const YES: &[&str] = &["true", "1", "on", "yes"];
+pub(super) const YES: &[&str] = &["true", "1", "on", "yes"];
 /// Texts that mean no.
-const NO: &[&str] = &["false", "0", "off", "no"];
+pub(super) const NO: &[&str] = &["false", "0", "off", "no"];
 
 /// Simple values by the name of their field.
 pub(crate) type Scalars = BTreeMap<&'static str, Sourced<String>>;
@@ -76,7 +76,7 @@ impl Sheet {
                 Kind::Rules => sheet.rules = rules(field, node, findings),
                 Kind::Errors => sheet.errors = entries(field, node, findings),
                 Kind::Ignored => {}
-                Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice => {
+                _ => {
                     if let Some(value) = scalar(field, node, findings) {
                         sheet.scalars.insert(field.name, value);
                     }
@@ -273,9 +273,8 @@ pub(super) fn scalar(
     findings: &mut Findings,
 ) -> Option<Sourced<String>> {
     let value = match (field.kind, &node.value) {
-        (Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice, Value::Text(text))
-        | (Kind::Whole(..), Value::Number(text)) => text.clone(),
-        (Kind::Switch | Kind::Choice, Value::Switch(on)) => on.to_string(),
+        (_, Value::Text(text)) | (Kind::Whole(..), Value::Number(text)) => text.clone(),
+        (Kind::Switch | Kind::Choice(_), Value::Switch(on)) => on.to_string(),
         (kind, _) => {
             let must_be = match kind {
                 Kind::Whole(..) => "a whole number",
