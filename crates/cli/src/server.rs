@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_key_lb_control::config::LogLevel;
 use api_key_lb_control::health::{About, Health, HealthStore};
 use api_key_lb_control::runtime_file::{Instance, Supervisor};
 use api_key_lb_control::store::Store;
@@ -21,12 +20,12 @@ use crate::desk::{Desk, Order, Outcome};
 use crate::duties::{Duties, Next, number, tick};
 use crate::exit::Exit;
 use crate::handover::{Heir, Word};
-use crate::live::Live;
+use crate::live::{Live, Now};
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
 use crate::signals::{Caught, Signals, TERMINATE};
 use crate::supervisor;
-use crate::why::{Names, Said, Why};
+use crate::why::{Said, Why};
 
 /// How long connections that clients keep may bring one more request after another process has taken
 /// over: longer than any known client keeps an idle one (90 s).
@@ -49,10 +48,8 @@ pub(crate) struct ServerSetup {
     pub(crate) workers: usize,
     /// Further certificate authorities.
     pub(crate) ca_file: Option<PathBuf>,
-    /// The names of the accounts that have one.
-    pub(crate) accounts: Names,
-    /// Which requests are printed.
-    pub(crate) level: LogLevel,
+    /// What those who show something go by.
+    pub(crate) now: Now,
     /// The file the output goes to, if nobody sees it.
     pub(crate) log: Option<PathBuf>,
     /// What starts this process again when it ends.
@@ -132,7 +129,7 @@ impl Server {
             .collect::<Result<Vec<_>, _>>()
             .context("cannot duplicate a listening socket")?;
         let desk = Arc::new(Desk::default());
-        let live = Live::new(setup.accounts, setup.level);
+        let live = Live::new(setup.now);
         // Before the first request: it may belong to a session that is remembered.
         let store = memory::open(setup.store, &state, port, printer);
         let stored = memory::health_of(store.as_ref());
@@ -471,6 +468,8 @@ fn health_of(
             listen: &listen,
             dropped_facts: state.facts().dropped(),
             accounts: &live.accounts,
+            disabled: &live.disabled,
+            config_file: live.file.as_deref(),
             reloading: &live.reloading,
             supervisor: supervisor.as_deref(),
             store: Some(stored()),

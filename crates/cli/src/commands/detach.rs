@@ -15,8 +15,8 @@ use crate::exit::Exit;
 use crate::instance::{self, Resident};
 use crate::printer::{self, Printer};
 
-/// How long the new process may take until it serves.
-const READY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the new process may take until it serves: programs that tell keys have 10 s of it.
+const READY_DEADLINE: Duration = Duration::from_secs(20);
 /// How often one looks whether it does.
 const POLL: Duration = Duration::from_millis(20);
 /// Lines of its log shown when it does not.
@@ -104,9 +104,7 @@ fn stop_command(args: &StartArgs, port: u16) -> String {
     let mut command = "api-key-lb stop".to_owned();
     match &args.settings.plan.place.config {
         Some(file) => command.push_str(&format!(" --config {}", file.display())),
-        None if args.settings.plan.place.port.is_some() => {
-            command.push_str(&format!(" --port {port}"))
-        }
+        None if args.settings.plan.place.port.is_some() => command.push_str(&format!(" --port {port}")),
         None => {}
     }
     command
@@ -150,14 +148,9 @@ fn spawn(args: &StartArgs, log: &Path, output: File) -> io::Result<Child> {
     flag("--host", args.settings.host.clone().map(Into::into));
     flag(
         "--workers",
-        args.settings
-            .workers
-            .map(|workers| workers.to_string().into()),
+        args.settings.workers.map(|workers| workers.to_string().into()),
     );
-    flag(
-        "--log",
-        args.settings.log.map(|log| LogChoice::as_str(log).into()),
-    );
+    flag("--log", args.settings.log.map(|log| LogChoice::as_str(log).into()));
     if args.settings.no_store {
         command.arg("--no-store");
     }

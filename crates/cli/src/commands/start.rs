@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::handover::{Predecessor, Recipe, Word};
 use crate::instance::{self, Resident};
 use crate::listen::{self, ListenError};
+use crate::live::Now;
 use crate::log::Log;
 use crate::memory::StoreSetup;
 use crate::notify::Notifier;
@@ -282,12 +283,11 @@ fn serve(
     reloader.runs_by(&config);
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
+        now: Now::by(&config),
         plan: config.plan,
         listeners,
         workers: config.workers,
         ca_file: config.ca_file,
-        accounts: config.accounts,
-        level: config.log,
         log: args.detached.clone(),
         supervisor,
         predecessor: predecessor

@@ -8,6 +8,7 @@ use std::time::Duration;
 use api_key_lb_core::Secret;
 use api_key_lb_core::plan::{Guard, Limits, Pacing, Timing};
 
+use super::credential::Told;
 use super::environment::Environment;
 use super::field::FIELDS;
 use super::finding::{Findings, Place, Sourced};
@@ -162,7 +163,7 @@ pub(super) fn listen(sheet: &mut Sheet, findings: &mut Findings) -> Listen {
 
 pub(super) fn client_tokens(
     given: &[Sourced<String>],
-    env: &Environment,
+    sources: (&Environment, &Told),
     findings: &mut Findings,
 ) -> Vec<Secret> {
     given
@@ -177,7 +178,7 @@ pub(super) fn client_tokens(
                 );
                 return None;
             }
-            credential::resolve(token, &what, env, findings)
+            credential::resolve(token, &what, sources, findings)
         })
         .collect()
 }
@@ -185,7 +186,7 @@ pub(super) fn client_tokens(
 pub(super) fn guard(
     sheet: &mut Sheet,
     listen: &Listen,
-    env: &Environment,
+    sources: (&Environment, &Told),
     findings: &mut Findings,
 ) -> Guard {
     let tokens_given = sheet.list("client_tokens");
@@ -220,7 +221,7 @@ pub(super) fn guard(
             .iter()
             .filter_map(|origin| network::allowed_origin(origin, findings))
             .collect(),
-        client_tokens: client_tokens(&tokens_given, env, findings),
+        client_tokens: client_tokens(&tokens_given, sources, findings),
         beyond_loopback: reachable.is_some(),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) type Scalars = BTreeMap<&'static str, Sourced<String>>;
 pub(crate) struct KeyEntry {
     /// The secret, or where it is.
     pub(crate) key: Sourced<String>,
-    /// `label`, `weight`, `account`, `target` and `provider`.
+    /// `label`, `weight`, `account`, `disabled`, `target` and `provider`.
     pub(crate) rest: Scalars,
 }
 
@@ -121,6 +121,12 @@ impl Sheet {
 }
 
 impl KeyEntry {
+    /// Whether it must not serve; what is wrong with saying so is said elsewhere.
+    pub(crate) fn is_disabled(&self) -> bool {
+        let given = self.rest.get("disabled");
+        given.and_then(|given| yes_or_no(&given.value)) == Some(true)
+    }
+
     fn plain(key: Sourced<String>) -> Self {
         Self {
             key,

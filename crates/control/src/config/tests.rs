@@ -1,6 +1,7 @@
 //! Loading as a whole: precedence, old forms, secrets, labels, pools.
 
 mod effective;
+mod disabled;
 mod errors;
 mod recognition;
 mod refusals;

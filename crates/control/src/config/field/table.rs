@@ -33,7 +33,7 @@ pub(crate) const FIELDS: &[Field] = &[
     field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]")
         .flag("--keys")
         .variable("API_KEYS")
-        .means("The keys: a list of texts or objects, or one text with commas; a secret may be \"env:NAME\" or \"file:PATH\"")
+        .means("The keys: a list of texts or objects, or one text with commas; a secret may be \"env:NAME\", \"file:PATH\", \"cmd:COMMAND\" or \"keychain:NAME\"")
         .otherwise("none"),
     field("provider", Kind::Provider, "\"zai\"")
         .means("Whose rules apply where `target` is a gateway")
@@ -56,7 +56,7 @@ pub(crate) const FIELDS: &[Field] = &[
         .means("Addresses to listen on; those that other machines reach only together with `client_tokens`")
         .otherwise("127.0.0.1, and [::1] where there is one"),
     field("client_tokens", Kind::Texts, "[\"a-long-random-text\"]")
-        .means("If there are any, every request must bring one of them as its API key; each may be \"env:NAME\" or \"file:PATH\"")
+        .means("If there are any, every request must bring one of them as its API key; each may be \"env:NAME\", \"file:PATH\", \"cmd:COMMAND\" or \"keychain:NAME\"")
         .usually("[]"),
     field("allowed_hosts", Kind::Texts, "[\"my-machine.local\"]")
         .means("Names that requests may give this machine in `Host`, besides the loopback ones")
@@ -180,7 +180,7 @@ pub(crate) const FIELDS: &[Field] = &[
 /// The fields of a key written as an object.
 pub(crate) const KEY_FIELDS: &[Field] = &[
     field("key", Kind::Text, "\"KEY\"")
-        .means("The key itself, or where it is: \"env:NAME\" or \"file:PATH\""),
+        .means("The key itself, or where it is: \"env:NAME\", \"file:PATH\", \"cmd:COMMAND\" or \"keychain:NAME\""),
     field("label", Kind::Text, "\"work\"")
         .means("What it is called in `status`, the log and x-lb-key: 1 to 64 letters, digits and signs without spaces")
         .otherwise("its number: key-1"),
@@ -190,6 +190,9 @@ pub(crate) const KEY_FIELDS: &[Field] = &[
     field("account", Kind::Text, "\"my-organisation\"")
         .means("Whose it is: keys of one account share its limits")
         .otherwise("an account of its own, until the provider's answers show another"),
+    field("disabled", Kind::Switch, "true")
+        .means("Whether it must not serve; it keeps its place, its label and its account")
+        .usually("false"),
     field("target", Kind::Text, "\"https://api.openai.com\"")
         .means("Where it is valid")
         .otherwise("the pool's target"),
