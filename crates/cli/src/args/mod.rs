@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::keys::KeysArgs;
 use crate::service::ServiceArgs;
 use crate::simulate::SimulateArgs;
 
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Service(ServiceArgs),
     /// Show how the proxy and its keys are doing
     Status(StatusArgs),
+    /// Show, add, remove, disable and label the keys of the configuration file
+    Keys(KeysArgs),
     /// Ask the providers whether the keys are valid, whose they are, and what is left
     Check(CheckArgs),
     /// Explain how a request is recognised, and which key it gets

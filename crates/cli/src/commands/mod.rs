@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod detach;
 mod man;
+mod keys;
 mod orders;
 mod reload;
 mod restart;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Restart(args)) => restart::run(&args, printer),
         Some(Command::Service(args)) => service::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
+        Some(Command::Keys(args)) => keys::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Simulate(args)) => simulate::run(&args, printer),

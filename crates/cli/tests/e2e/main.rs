@@ -25,6 +25,10 @@ mod holding;
 mod identity;
 mod include_usage;
 mod issued;
+mod keys;
+mod keys_add;
+#[cfg(unix)]
+mod keys_told;
 mod lifecycle;
 mod limits;
 mod lists;
