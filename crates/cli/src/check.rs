@@ -7,6 +7,7 @@ mod twins;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use api_key_lb_control::config::DisabledKey;
 use api_key_lb_core::headroom::Axis;
 use api_key_lb_core::plan::{AccountId, Key};
 use api_key_lb_core::wire::probe::{self, Left, Standing, Told};
@@ -15,6 +16,8 @@ use serde::Serialize;
 pub(crate) use ask::{Inquiry, ask_all, now};
 pub(crate) use text::{progress, table};
 
+/// The state of a key that must not serve.
+pub(crate) const DISABLED: &str = "disabled";
 /// Longest reason that is shown, in characters.
 const MOST_REASON: usize = 200;
 /// Longest name of an account, a plan or a window that is shown, in characters.
@@ -36,7 +39,7 @@ pub(crate) struct Checked<'p> {
 /// Everything that was found out. The fields are documented in `docs/check.md` and stay.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// Whether every key serves, now or when its limit is over.
+    /// Whether every key that is not disabled serves, now or when its limit is over.
     pub(crate) usable: bool,
     pub(crate) keys: Vec<KeyReport>,
     pub(crate) warnings: Vec<Warning>,
@@ -124,6 +127,25 @@ impl Report {
 }
 
 impl KeyReport {
+    /// One that must not serve, and so was not asked about.
+    pub(crate) fn disabled(key: &DisabledKey) -> Self {
+        Self {
+            label: key.label.clone(),
+            pool: key.pool.clone(),
+            target: key.target.to_string(),
+            provider: key.target.provider().name,
+            state: DISABLED,
+            usable: false,
+            until_ms: None,
+            reason: None,
+            owners: Vec::new(),
+            plan: None,
+            left: Vec::new(),
+            took_ms: 0,
+            standing: None,
+        }
+    }
+
     /// Everything that a provider wrote is made fit to be shown here, and nowhere later.
     fn of(checked: &Checked<'_>) -> Self {
         let Checked { key, told, .. } = checked;

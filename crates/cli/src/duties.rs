@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use api_key_lb_control::store::Store;
+use api_key_lb_control::{Config, ConfigError};
+use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 
 use crate::desk::{Order, Outcome};
@@ -11,7 +13,7 @@ use crate::log::Log;
 use crate::memory;
 use crate::notify::Notifier;
 use crate::printer::Printer;
-use crate::reload::Reloader;
+use crate::reload::{Reading, Reloader};
 use crate::server::Server;
 use crate::signals::{Caught, HANGUP, Signals};
 
@@ -46,6 +48,14 @@ pub(crate) enum Next {
     Succeeded(Heir),
 }
 
+/// The configuration while it is read again, and who has ordered that.
+struct Rereading {
+    reading: Reading,
+    orders: Vec<u64>,
+    /// Who has ordered it since, if anybody: what they mean may have come too late to be read.
+    again: Option<Vec<u64>>,
+}
+
 /// A process that is to take over, who ordered it, and when it is too late.
 struct Candidate {
     heir: Heir,
@@ -65,11 +75,12 @@ impl Duties {
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut beat = self.notifier.beat().map(interval);
         let mut candidate: Option<Candidate> = None;
+        let mut rereading: Option<Rereading> = None;
         loop {
             tokio::select! {
                 caught = signals.next() => match caught {
                     Caught::Hangup if self.reloader.is_some() => {
-                        self.reload(server, printer);
+                        self.reread(&mut rereading, Vec::new());
                     }
                     Caught::Hangup | Caught::End(_) => {
                         give_up(candidate.as_mut());
@@ -81,9 +92,12 @@ impl Duties {
                         give_up(candidate.as_mut());
                         return Next::Stop;
                     }
+                    Order::Reload if self.reloader.is_some() => {
+                        self.reread(&mut rereading, vec![number]);
+                    }
                     Order::Reload => {
-                        let outcome = self.reload(server, printer);
-                        server.desk().done(number, outcome);
+                        let why = "this one has no configuration that could be read again";
+                        server.desk().done(number, Outcome::failed(why));
                     }
                     Order::Restart if candidate.is_some() => {
                         let outcome = Outcome::failed("it is restarting already");
@@ -108,9 +122,21 @@ impl Duties {
                         }
                     }
                 }
+                loaded = read(rereading.as_mut()) => {
+                    let Some(done) = rereading.take() else { continue };
+                    let Some(reloader) = &mut self.reloader else { continue };
+                    let outcome = reloader.finish(loaded, server, printer);
+                    self.reloaded(&outcome, server);
+                    for number in done.orders {
+                        server.desk().done(number, outcome.clone());
+                    }
+                    if let Some(orders) = done.again {
+                        self.reread(&mut rereading, orders);
+                    }
+                }
                 _ = look.tick() => {
                     if self.reloader.as_mut().is_some_and(Reloader::has_changed) {
-                        self.reload(server, printer);
+                        self.reread(&mut rereading, Vec::new());
                     }
                 }
                 () = tick(beat.as_mut()) => self.notifier.alive(),
@@ -118,13 +144,23 @@ impl Duties {
         }
     }
 
-    fn reload(&mut self, server: &Server, printer: &Printer) -> Outcome {
-        let Some(reloader) = &mut self.reloader else {
-            return Outcome::failed("this one has no configuration that could be read again");
-        };
-        self.notifier.reloading();
-        let outcome = reloader.reload(server, printer);
-        if let (None, Some(store)) = (&outcome.error, &self.store) {
+    /// Has the configuration read again; once more, if it is being read.
+    fn reread(&mut self, rereading: &mut Option<Rereading>, orders: Vec<u64>) {
+        if let Some(running) = rereading {
+            running.again.get_or_insert_default().extend(orders);
+        } else if let Some(reloader) = &mut self.reloader {
+            self.notifier.reloading();
+            *rereading = Some(Rereading {
+                reading: reloader.begin(),
+                orders,
+                again: None,
+            });
+        }
+    }
+
+    /// What is to be done once it was read again.
+    fn reloaded(&self, outcome: &Outcome, server: &Server) {
+        if let (None, Some(store), Some(reloader)) = (&outcome.error, &self.store, &self.reloader) {
             let labels = memory::labels(&server.state().plan());
             store.follow(memory::retention(reloader.running()), labels);
         }
@@ -132,7 +168,6 @@ impl Duties {
             None => "Serving",
             Some(_) => "Serving; the configuration file has an error, see `api-key-lb status`",
         });
-        outcome
     }
 
     /// What is to be done before `stop` and the next start see that this instance has ended: in this
@@ -172,6 +207,14 @@ impl Duties {
         };
         let heir = recipe.hand_over(server.listeners(), &letter);
         heir.map_err(|error| error.to_string())
+    }
+}
+
+/// What was read, once it is.
+async fn read(rereading: Option<&mut Rereading>) -> Result<Result<Config, ConfigError>, RecvError> {
+    match rereading {
+        Some(running) => (&mut running.reading).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,8 +1,10 @@
 //! What of the configuration those who show something go by; a reload changes it under them.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api_key_lb_control::config::LogLevel;
+use api_key_lb_control::Config;
+use api_key_lb_control::config::{DisabledKey, LogLevel};
 use api_key_lb_control::health::Reloading;
 
 use crate::why::Names;
@@ -16,20 +18,33 @@ pub(crate) struct Live(Mutex<Now>);
 pub(crate) struct Now {
     /// The names of the accounts that have one.
     pub(crate) accounts: Arc<Names>,
+    /// The keys that must not serve.
+    pub(crate) disabled: Arc<Vec<DisabledKey>>,
+    /// The configuration file that is read, if one is.
+    pub(crate) file: Option<PathBuf>,
     /// Which requests are printed.
     pub(crate) log: LogLevel,
     /// How it stands with the configuration.
     pub(crate) reloading: Arc<Reloading>,
 }
 
+impl Now {
+    /// What counts while this configuration is in force.
+    pub(crate) fn by(config: &Config) -> Self {
+        Self {
+            accounts: Arc::new(config.accounts.clone()),
+            disabled: Arc::new(config.disabled.clone()),
+            file: config.file.clone(),
+            log: config.log,
+            reloading: Arc::default(),
+        }
+    }
+}
+
 impl Live {
     /// As it is at the start.
-    pub(crate) fn new(accounts: Names, log: LogLevel) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Now {
-            accounts: Arc::new(accounts),
-            log,
-            ..Now::default()
-        })))
+    pub(crate) fn new(now: Now) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(now)))
     }
 
     /// What counts now.

@@ -11,6 +11,7 @@ mod exit;
 #[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
 mod handover;
 mod instance;
+mod keys;
 mod listen;
 mod live;
 mod local_client;

@@ -3,14 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api_key_lb_control::config::{Changes, NoteLevel, Watch};
+use api_key_lb_control::config::{Changes, NoteLevel, Problem, Watch};
 use api_key_lb_control::health::Reloading;
-use api_key_lb_control::{Config, Environment, Flags};
+use api_key_lb_control::{Config, ConfigError, Environment, Flags};
+use tokio::sync::oneshot::{self, error::RecvError};
 
 use crate::desk::Outcome;
+use crate::live::Now;
 use crate::printer::Printer;
 use crate::render::count;
 use crate::server::Server;
+
+/// What is read, once it is.
+pub(crate) type Reading = oneshot::Receiver<Result<Config, ConfigError>>;
 
 /// Reads it again.
 #[derive(Debug)]
@@ -54,10 +59,31 @@ impl Reloader {
         self.watch.has_changed()
     }
 
-    /// Reads everything again and puts it in force, or says why not and leaves all as it is.
-    pub(crate) fn reload(&mut self, server: &Server, printer: &Printer) -> Outcome {
+    /// Begins to read everything again, on a thread of its own: a program that tells a key may take
+    /// seconds, in which signals and orders must be heard.
+    pub(crate) fn begin(&mut self) -> Reading {
         self.watch.note();
-        let loaded = match Config::load(&self.flags, &self.env) {
+        let (flags, env) = (self.flags.clone(), self.env.clone());
+        let (sender, reading) = oneshot::channel();
+        let load = move || {
+            // Nobody waits any more if this fails.
+            let _ = sender.send(Config::load(&flags, &env));
+        };
+        // If there is no thread, the sender is dropped, and the receiver says so.
+        let _thread = std::thread::Builder::new()
+            .name("reload".into())
+            .spawn(load);
+        reading
+    }
+
+    /// Puts in force what was read, or says why not and leaves all as it is.
+    pub(crate) fn finish(
+        &mut self,
+        loaded: Result<Result<Config, ConfigError>, RecvError>,
+        server: &Server,
+        printer: &Printer,
+    ) -> Outcome {
+        let loaded = match loaded.unwrap_or_else(|_| Err(unread())) {
             Ok(config) => {
                 self.watch.follow(&config.files);
                 self.put_in_force(config, server)
@@ -104,12 +130,13 @@ impl Reloader {
             .reload(config.plan.clone(), config.ca_file.as_deref())
             .map_err(|error| error.to_string())?;
         server.live().change(|now| {
-            now.accounts = Arc::new(config.accounts.clone());
-            now.log = config.log;
-            now.reloading = Arc::new(Reloading {
-                error: None,
-                needs_restart: needs_restart.clone(),
-            });
+            *now = Now {
+                reloading: Arc::new(Reloading {
+                    error: None,
+                    needs_restart: needs_restart.clone(),
+                }),
+                ..Now::by(&config)
+            };
         });
         let warnings = config.notes.iter();
         let warnings = warnings.filter(|note| note.level == NoteLevel::Warning);
@@ -121,6 +148,17 @@ impl Reloader {
         };
         self.running = config;
         Ok(outcome)
+    }
+}
+
+/// That the thread that reads could not be started, or has failed.
+fn unread() -> ConfigError {
+    ConfigError {
+        problems: vec![Problem {
+            place: None,
+            text: "it could not be read; is the machine out of memory?".to_owned(),
+        }],
+        files: Vec::new(),
     }
 }
 

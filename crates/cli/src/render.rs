@@ -9,6 +9,8 @@ use crate::printer;
 
 /// Shared ids that are named; more would hide the keys below.
 const MOST_SPLITS: usize = 3;
+/// How a key is that must not serve.
+const DISABLED: &str = "disabled";
 /// Digits between two separators in a number.
 const GROUP: usize = 3;
 const MINUTE: u64 = 60;
@@ -115,6 +117,15 @@ fn key(text: &mut String, key: &HealthKey) {
         if !part.is_empty() {
             let _ = write!(text, " {part}");
         }
+    }
+    if key.status == DISABLED {
+        let _ = writeln!(
+            text,
+            " ({})\n    Status: {}",
+            key.key,
+            printer::faint(DISABLED)
+        );
+        return;
     }
     // The package this replaces ended its mask with dots, too.
     let _ = writeln!(text, " ({}...)", key.key.trim_end_matches('.'));
@@ -259,6 +270,18 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("tried again in 2 h 30 min"), "{text}");
+    }
+
+    #[test]
+    fn a_disabled_key_says_so_and_has_no_counters() {
+        let text = plain(&status(&health(
+            r#"{"status":"ok","target":"https://h","sessions":0,"uptime_ms":1,"keys":[
+                {"id":0,"key":"env:OLD","label":"old","requests":0,"errors":0,"cache_hits":0,"status":"disabled"}]}"#,
+        )));
+        assert!(
+            text.ends_with("  Key #0 old (env:OLD)\n    Status: disabled"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_key_lb_control::config::LogLevel;
 use api_key_lb_control::health::{About, Health, HealthStore};
 use api_key_lb_control::runtime_file::{Instance, Supervisor};
 use api_key_lb_control::store::Store;
@@ -23,12 +22,12 @@ use crate::duties::{Duties, Next};
 use crate::estate::Estate;
 use crate::exit::Exit;
 use crate::handover::Word;
-use crate::live::Live;
+use crate::live::{Live, Now};
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
 use crate::signals::Signals;
 use crate::supervisor;
-use crate::why::{Names, Said, Why};
+use crate::why::{Said, Why};
 
 /// What ending may take besides the time that running answers have: the store, the log.
 const END_SLACK: Duration = Duration::from_secs(5);
@@ -44,10 +43,8 @@ pub(crate) struct ServerSetup {
     pub(crate) workers: usize,
     /// Further certificate authorities.
     pub(crate) ca_file: Option<PathBuf>,
-    /// The names of the accounts that have one.
-    pub(crate) accounts: Names,
-    /// Which requests are printed.
-    pub(crate) level: LogLevel,
+    /// What those who show something go by.
+    pub(crate) now: Now,
     /// The file the output goes to, if nobody sees it.
     pub(crate) log: Option<PathBuf>,
     /// What starts this process again when it ends.
@@ -131,7 +128,7 @@ impl Server {
             .collect::<Result<Vec<_>, _>>()
             .context("cannot duplicate a listening socket")?;
         let desk = Arc::new(Desk::default());
-        let live = Live::new(setup.accounts, setup.level);
+        let live = Live::new(setup.now);
         // Before the first request: it may belong to a session that is remembered.
         let estate = Arc::new(Estate::of(state.clone()));
         let (store, has_read) = memory::open(setup.store, &estate, port, printer);
@@ -410,6 +407,8 @@ fn health_of(
             listen: &listen,
             dropped_facts: state.facts().dropped(),
             accounts: &live.accounts,
+            disabled: &live.disabled,
+            config_file: live.file.as_deref(),
             reloading: &live.reloading,
             supervisor: supervisor.as_deref(),
             store: Some(stored()),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use api_key_lb_core::policy::{KeySnapshot, Snapshot, SplitReason};
@@ -9,10 +10,14 @@ use api_key_lb_core::target::mask_credentials;
 use api_key_lb_core::{AccountId, Key, KeyId, Moment, Plan};
 use serde::{Deserialize, Serialize};
 
+use crate::config::DisabledKey;
+
 /// What a key that can be used is called.
 const READY: &str = "ready";
 /// What a key that cannot be used right now is called.
 const THROTTLED: &str = "throttled";
+/// What a key is called that must not be used.
+const DISABLED: &str = "disabled";
 
 /// In seconds.
 const MINUTE: u64 = 60;
@@ -27,7 +32,7 @@ pub struct Health {
     pub status: String,
     /// The default pool's target, else the first one's, with credentials masked.
     pub target: String,
-    /// Every key of every pool.
+    /// Every key of every pool, the disabled ones last.
     pub keys: Vec<HealthKey>,
     /// Sessions remembered.
     pub sessions: u64,
@@ -70,6 +75,9 @@ pub struct Health {
     /// What starts it again when it ends, if anything is known to: `systemd (api-key-lb.service)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<String>,
+    /// The configuration file that it reads; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_file: Option<String>,
 }
 
 /// A configuration that could not be put in force; the one before it still is.
@@ -131,7 +139,7 @@ pub struct HealthPool {
 }
 
 /// A key in [`Health`]. The first six fields are a contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthKey {
     /// Its number, from 0, over all pools.
     pub id: u64,
@@ -143,7 +151,7 @@ pub struct HealthKey {
     pub errors: u64,
     /// Those that the provider's cache answered, in part at least.
     pub cache_hits: u64,
-    /// `ready` or `throttled`.
+    /// `ready`, `throttled` or `disabled`.
     pub status: String,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,6 +209,10 @@ pub struct About<'a> {
     pub accounts: &'a BTreeMap<AccountId, String>,
     /// What outlives the process.
     pub store: Option<HealthStore>,
+    /// The keys that must not serve: `Config::disabled`.
+    pub disabled: &'a [DisabledKey],
+    /// The configuration file that it reads.
+    pub config_file: Option<&'a Path>,
     /// How it stands with its configuration.
     pub reloading: &'a Reloading,
     /// What starts it again when it ends, if anything is known to.
@@ -214,6 +226,7 @@ impl Health {
         let keys = plan
             .pools()
             .flat_map(|pool| pool.keys.iter().map(move |key| (pool, key)));
+        let serving: u64 = plan.pools().map(|pool| pool.keys.len() as u64).sum();
         Self {
             status: "ok".into(),
             target: plan.pools().next().map_or_else(String::new, |pool| {
@@ -233,6 +246,7 @@ impl Health {
                     entry.pool = Some(pool.name.clone());
                     entry
                 })
+                .chain(about.disabled.iter().zip(serving..).map(disabled_key))
                 .collect(),
             sessions: snapshot.sessions as u64,
             waiting: Some(snapshot.waiting as u64),
@@ -271,7 +285,21 @@ impl Health {
                 }),
             needs_restart: about.reloading.needs_restart.clone(),
             supervisor: about.supervisor.map(str::to_owned),
+            config_file: about.config_file.map(|path| path.display().to_string()),
         }
+    }
+}
+
+fn disabled_key((key, id): (&DisabledKey, u64)) -> HealthKey {
+    HealthKey {
+        id,
+        key: key.shown.clone(),
+        status: DISABLED.into(),
+        label: Some(key.label.clone()),
+        pool: Some(key.pool.clone()),
+        fingerprint: key.id.map(|id| id.to_string()),
+        account: key.account.clone(),
+        ..HealthKey::default()
     }
 }
 

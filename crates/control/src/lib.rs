@@ -2,6 +2,8 @@
 //!
 //! - [`config`]: flags, environment and file become one validated [`config::Config`].
 //! - [`setup_file`]: what `setup` writes, leaving comments and unknown fields alone.
+//! - [`key_file`]: the keys in the configuration file, read and edited losslessly.
+//! - [`keychain`]: keys in the system's own keychain.
 //! - [`health`]: the answer to `GET /health`, written and read.
 //! - [`ledger`]: facts about requests become log lines.
 //! - [`runtime_file`]: how `stop` and `status` find the right process.
@@ -11,6 +13,8 @@
 
 pub mod config;
 pub mod health;
+pub mod key_file;
+pub mod keychain;
 pub mod ledger;
 mod private_file;
 pub mod runtime_file;
@@ -18,3 +22,4 @@ pub mod setup_file;
 pub mod store;
 
 pub use config::{Config, ConfigError, Environment, Flags};
+pub use private_file::{create_private, write_private};

@@ -36,6 +36,27 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// Writes `text` to `path`, where nothing must be yet: mode 0600, in directories that are made 0700
+/// if they are missing.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if there is something, be it a link that leads nowhere; else as
+/// the file system has them, and then nothing is left there.
+pub fn create_private(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(parent) = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+    {
+        create_private_directory(parent)?;
+    }
+    write_new(path, text).inspect_err(|error| {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            // What went wrong first is what the person must hear of.
+            drop(fs::remove_file(path));
+        }
+    })
+}
+
 /// `bytes` random bytes in hexadecimal.
 pub(crate) fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
@@ -142,6 +163,16 @@ mod tests {
         write_private(&path, "two").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn what_is_there_is_never_replaced_by_a_new_file() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("d/c.json");
+        create_private(&path, "one").unwrap();
+        let error = create_private(&path, "two").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
     }
 
     #[cfg(unix)]

@@ -6,7 +6,8 @@ use api_key_lb_core::target::{Target, TargetError};
 use jsonc_parser::cst::{CstInputValue, CstNode, CstObject, CstObjectProp, CstRootNode};
 
 use crate::config::{
-    DEFAULT_PORT, DEFAULT_TARGET, key_objection, syntax, syntax_problem, without_mark,
+    DEFAULT_PORT, DEFAULT_TARGET, key_objection, label_objection, syntax, syntax_problem,
+    without_mark,
 };
 
 pub use crate::private_file::write_private;
@@ -14,6 +15,11 @@ pub use crate::private_file::write_private;
 /// Why a text cannot be a key: what is wrong and what to do, with at most its mask; `None` if it can.
 pub fn key_problem(key: &str) -> Option<String> {
     key_objection(key)
+}
+
+/// Why a text cannot be a label; `None` if it can.
+pub fn label_problem(label: &str) -> Option<String> {
+    label_objection(label)
 }
 
 /// What `setup` was asked to set.
@@ -444,19 +450,8 @@ mod tests {
                 .starts_with("--target: `api.z.ai` is not a URL"),
             "{error}"
         );
-        let error = merge(
-            None,
-            &changes(Some("cmd:pass show k"), Some("https://h"), None),
-        )
-        .unwrap_err();
-        assert!(error.to_string().contains("not supported yet"), "{error}");
-        assert!(
-            merge(
-                None,
-                &changes(Some("env:MY_KEY,file:~/k"), Some("https://h"), None)
-            )
-            .is_ok()
-        );
+        let named = "env:MY_KEY,file:~/k,cmd:pass show k,keychain:work";
+        assert!(merge(None, &changes(Some(named), Some("https://h"), None)).is_ok());
     }
 
     proptest! {

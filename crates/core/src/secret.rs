@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 const SHOWN_SHARE: usize = 3;
 /// … and never more than this many, as the package this replaces showed.
 const SHOWN_MOST: usize = 8;
+/// How many of them may be its last, where people must tell one credential from another: providers'
+/// own pages show those.
+const SHOWN_LAST: usize = 4;
 
 /// A credential. `Debug` shows that there is one, never which; there is no `Display` and no
 /// `Serialize`. The memory is wiped when dropped. [`Secret::expose`] is the one way out: grep for it.
@@ -37,6 +40,21 @@ impl Secret {
         format!("{shown}...")
     }
 
+    /// Its first and last characters with `...` between: at most a third of it, at most twelve. A short one
+    /// as [`Self::masked`] has it.
+    pub fn recognisable(&self) -> String {
+        let count = self.0.chars().count();
+        let Some(first) = (count / SHOWN_SHARE).checked_sub(SHOWN_LAST) else {
+            return self.masked();
+        };
+        if first < SHOWN_LAST {
+            return self.masked();
+        }
+        let first: String = self.0.chars().take(first.min(SHOWN_MOST)).collect();
+        let last: String = self.0.chars().skip(count - SHOWN_LAST).collect();
+        format!("{first}...{last}")
+    }
+
     /// Whether `offered` is this credential, in time that does not depend on where they differ.
     pub fn matches(&self, offered: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(offered).into()
@@ -62,6 +80,18 @@ mod tests {
         assert_eq!(Secret::new("abcdefghi".into()).masked(), "abc...");
         assert_eq!(Secret::new("k1".into()).masked(), "...");
         assert_eq!(Secret::new("ключключключ".into()).masked(), "ключ...");
+    }
+
+    #[test]
+    fn what_tells_credentials_apart_shows_their_ends_if_they_are_long_enough() {
+        let shown = |text: &str| Secret::new(text.into()).recognisable();
+        assert_eq!(
+            shown("sk-proj-abcdefghijklmnopqrstuvwxyz0123"),
+            "sk-proj-...0123"
+        );
+        assert_eq!(shown("abcdefghijklmnopqrstuvwx"), "abcd...uvwx");
+        assert_eq!(shown("abcdefghijklmnopqrstuvw"), "abcdefg...");
+        assert_eq!(shown("k1"), "...");
     }
 
     #[test]

@@ -1,21 +1,28 @@
 //! The command line: commands here, their flags and help texts in a file each.
 
 mod asking;
+mod config;
 mod demo;
+#[cfg(test)]
+mod documented;
+mod pages;
 mod running;
 mod setup;
 mod usage;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::keys::KeysArgs;
 use crate::service::ServiceArgs;
 use crate::simulate::SimulateArgs;
 
 pub(crate) use asking::{CheckArgs, StatusArgs, WhyArgs};
+pub(crate) use config::{ConfigArgs, ConfigOrder, InitArgs};
 pub(crate) use demo::DemoArgs;
-pub(crate) use running::{LogChoice, ReloadArgs, RestartArgs, StartArgs, StopArgs};
+pub(crate) use pages::{CompletionsArgs, ManArgs};
+pub(crate) use running::{LogChoice, ReloadArgs, RestartArgs, SettingArgs, StartArgs, StopArgs};
 pub(crate) use setup::SetupArgs;
 pub(crate) use usage::{ByChoice, UsageArgs};
 
@@ -36,12 +43,6 @@ Settings come from the flags, then the environment, then the configuration file
   API_KEYS=key1,key2       the keys               TARGET=https://…       the provider
   PORT=4577                the port               COOLDOWN_MS=60000      pause after a 429
   SESSION_TTL_MS=3600000   when an unused session is forgotten";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  api-key-lb completions bash > ~/.local/share/bash-completion/completions/api-key-lb
-  api-key-lb completions fish > ~/.config/fish/completions/api-key-lb.fish
-  api-key-lb completions zsh  > \"${fpath[1]}/_api-key-lb\"";
 
 /// Everything that can be typed.
 #[derive(Debug, Parser)]
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Service(ServiceArgs),
     /// Show how the proxy and its keys are doing
     Status(StatusArgs),
+    /// Show, add, remove, disable and label the keys of the configuration file
+    Keys(KeysArgs),
     /// Ask the providers whether the keys are valid, whose they are, and what is left
     Check(CheckArgs),
     /// Explain how a request is recognised, and which key it gets
@@ -82,12 +85,12 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// See it work: a pretended provider, three keys, a few conversations
     Demo(DemoArgs),
+    /// Show, check, describe and begin the configuration file
+    Config(ConfigArgs),
     /// Print a completion script for your shell
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
-    Completions {
-        /// The shell to complete in
-        shell: clap_complete::Shell,
-    },
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Man(ManArgs),
 }
 
 /// What is configured, as far as flags can say it.
@@ -113,7 +116,7 @@ pub(crate) struct PlaceArgs {
     pub(crate) port: Option<u16>,
 
     /// The configuration file to use
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 }
 

@@ -42,10 +42,9 @@ In a terminal or a container the old process stays until the new one ends, as wh
 a process in the background, or a unit of systemd with `Type=notify`, gives way. Other units and jobs of launchd
 are restarted by systemd or launchd, which ends running answers.";
 
-/// Flags of `start`.
-#[derive(Args, Debug)]
-#[command(after_help = START_EXAMPLES)]
-pub(crate) struct StartArgs {
+/// What is configured, as far as flags of `start` can say it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SettingArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
 
@@ -64,6 +63,14 @@ pub(crate) struct StartArgs {
     /// Write nothing down: sessions, cooldowns and usage are forgotten when it ends
     #[arg(long)]
     pub(crate) no_store: bool,
+}
+
+/// Flags of `start`.
+#[derive(Args, Debug)]
+#[command(after_help = START_EXAMPLES)]
+pub(crate) struct StartArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
 
     /// Run in the background; returns once it is ready
     #[arg(short, long)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api_key_lb_core::wire::probe::Standing;
 
-use super::{Checked, KeyReport, LeftReport, Report, Warning};
+use super::{Checked, DISABLED, KeyReport, LeftReport, Report, Warning};
 use crate::printer;
 use crate::render::{grouped, long, millis};
 
@@ -166,16 +166,17 @@ fn state(key: &KeyReport, now: u64) -> String {
         Some(Standing::Throttled) => "throttled",
         Some(Standing::ProviderFails) => "provider fails",
         Some(Standing::Unreachable) => "unreachable",
+        None if key.state == DISABLED => DISABLED,
         Some(Standing::Unclear) | None => "unclear",
     };
     format!("{words}{}", until(key.until_ms, now).unwrap_or_default())
 }
 
 fn coloured(words: &str, standing: Option<Standing>) -> String {
-    if standing == Some(Standing::Valid) {
-        printer::good(words)
-    } else {
-        printer::striking(words)
+    match standing {
+        Some(Standing::Valid) => printer::good(words),
+        None if words == DISABLED => printer::faint(words),
+        _ => printer::striking(words),
     }
 }
 

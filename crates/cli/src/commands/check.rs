@@ -4,19 +4,18 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use api_key_lb_control::config::DisabledKey;
 use api_key_lb_control::{Config, Environment, Flags};
-use api_key_lb_core::plan::{Key, Plan};
+use api_key_lb_core::plan::Key;
 use api_key_lb_engine::probe::Prober;
 use tokio::runtime::{Builder, LocalOptions};
 
 use crate::args::CheckArgs;
-use crate::check::{self, Inquiry, Report};
+use crate::check::{self, Inquiry, KeyReport, Report};
 use crate::exit::Exit;
+use crate::keys::DEFAULT_POOL;
 use crate::printer::Printer;
 use crate::render::count;
-
-/// How the default pool, which has no name, is called on the command line.
-const DEFAULT_POOL: &str = "default";
 
 /// Runs the command.
 pub(super) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
@@ -33,13 +32,26 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
         }
     };
     super::print_notes(&config, printer);
-    let keys = match chosen(&config.plan, args.pool.as_deref()) {
+    let keys = match chosen(&config, args.pool.as_deref()) {
         Ok(keys) => keys,
         Err(why) => {
             printer.error(why);
             return Ok(Exit::Usage);
         }
     };
+    let is_wanted = |pool: &str| is_wanted(args.pool.as_deref(), pool);
+    let off = config.disabled.iter().filter(|key| is_wanted(&key.pool));
+    ask(&config, &keys, off, args, printer)
+}
+
+/// Asks about these keys and says what came of it; those that are `off` are shown as such.
+pub(super) fn ask<'p>(
+    config: &'p Config,
+    keys: &[(&'p str, &'p Key)],
+    off: impl Iterator<Item = &'p DisabledKey>,
+    args: &CheckArgs,
+    printer: &Printer,
+) -> anyhow::Result<Exit> {
     if let Some(model) = args.model.as_deref().filter(|_| args.paid) {
         printer.warn(format!(
             "`--paid` costs: it has `{model}` generate one token with {}",
@@ -56,13 +68,14 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
         .enable_all()
         .build_local(LocalOptions::default())
         .context("cannot wait for answers")?;
-    let checked = runtime.block_on(check::ask_all(&keys, inquiry, |finished| {
+    let checked = runtime.block_on(check::ask_all(keys, inquiry, |finished| {
         printer.progress(check::progress(finished, check::now().unix_millis()));
     }));
     // A name server that does not answer would hold the end up.
     runtime.shutdown_background();
     let now = check::now().unix_millis();
-    let report = Report::of(&checked, &config.accounts, now);
+    let mut report = Report::of(&checked, &config.accounts, now);
+    report.keys.extend(off.map(KeyReport::disabled));
     if args.json {
         printer.answer(serde_json::to_string_pretty(&report)?)?;
     } else {
@@ -78,13 +91,22 @@ pub(super) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
     })
 }
 
-/// The keys to ask about, each once, with the names of their pools; the error is for a person.
-fn chosen<'p>(plan: &'p Plan, pool: Option<&str>) -> Result<Vec<(&'p str, &'p Key)>, String> {
-    let wanted = |name: &str| match pool {
+/// Whether a pool is one that somebody has asked about.
+fn is_wanted(asked: Option<&str>, pool: &str) -> bool {
+    match asked {
         None => true,
-        Some(DEFAULT_POOL) if name.is_empty() => true,
-        Some(pool) => pool == name,
-    };
+        Some(DEFAULT_POOL) if pool.is_empty() => true,
+        Some(name) => name == pool,
+    }
+}
+
+/// The keys to ask about, each once, with the names of their pools; the error is for a person.
+pub(super) fn chosen<'p>(
+    config: &'p Config,
+    pool: Option<&str>,
+) -> Result<Vec<(&'p str, &'p Key)>, String> {
+    let plan = &config.plan;
+    let wanted = |name: &str| is_wanted(pool, name);
     // A key in two pools is one key.
     let mut seen = HashSet::new();
     let keys: Vec<_> = plan

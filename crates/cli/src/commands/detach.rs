@@ -15,8 +15,8 @@ use crate::exit::Exit;
 use crate::instance::{self, Resident};
 use crate::printer::{self, Printer};
 
-/// How long the new process may take until it serves.
-const READY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the new process may take until it serves: programs that tell keys have 10 s of it.
+const READY_DEADLINE: Duration = Duration::from_secs(20);
 /// How often one looks whether it does.
 const POLL: Duration = Duration::from_millis(20);
 /// Lines of its log shown when it does not.
@@ -102,9 +102,11 @@ pub(super) fn log_name(port: u16) -> String {
 
 fn stop_command(args: &StartArgs, port: u16) -> String {
     let mut command = "api-key-lb stop".to_owned();
-    match &args.plan.place.config {
+    match &args.settings.plan.place.config {
         Some(file) => command.push_str(&format!(" --config {}", file.display())),
-        None if args.plan.place.port.is_some() => command.push_str(&format!(" --port {port}")),
+        None if args.settings.plan.place.port.is_some() => {
+            command.push_str(&format!(" --port {port}"))
+        }
         None => {}
     }
     command
@@ -133,7 +135,7 @@ fn new_log(path: &Path) -> io::Result<File> {
 fn spawn(args: &StartArgs, log: &Path, output: File) -> io::Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("start").arg("--detached").arg(log);
-    let plan = &args.plan;
+    let plan = &args.settings.plan;
     let mut flag = |name: &str, value: Option<PathBuf>| {
         if let Some(value) = value {
             command.arg(name).arg(value);
@@ -145,13 +147,18 @@ fn spawn(args: &StartArgs, log: &Path, output: File) -> io::Result<Child> {
         plan.place.port.map(|port| port.to_string().into()),
     );
     flag("--target", plan.target.clone().map(Into::into));
-    flag("--host", args.host.clone().map(Into::into));
+    flag("--host", args.settings.host.clone().map(Into::into));
     flag(
         "--workers",
-        args.workers.map(|workers| workers.to_string().into()),
+        args.settings
+            .workers
+            .map(|workers| workers.to_string().into()),
     );
-    flag("--log", args.log.map(|log| LogChoice::as_str(log).into()));
-    if args.no_store {
+    flag(
+        "--log",
+        args.settings.log.map(|log| LogChoice::as_str(log).into()),
+    );
+    if args.settings.no_store {
         command.arg("--no-store");
     }
     // Not as a flag: every user of the machine could read it for as long as the process runs.

@@ -2,8 +2,11 @@
 
 mod check;
 mod completions;
+mod config;
 mod demo;
 mod detach;
+mod keys;
+mod man;
 mod orders;
 mod reload;
 mod restart;
@@ -21,7 +24,7 @@ use api_key_lb_control::config::NoteLevel;
 use api_key_lb_control::{Config, Flags};
 use clap::CommandFactory as _;
 
-use crate::args::{Cli, Command, LogChoice, PlaceArgs, PlanArgs};
+use crate::args::{Cli, Command, LogChoice, PlaceArgs, PlanArgs, SettingArgs};
 use crate::exit::Exit;
 use crate::printer::Printer;
 
@@ -41,12 +44,15 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Restart(args)) => restart::run(&args, printer),
         Some(Command::Service(args)) => service::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
+        Some(Command::Keys(args)) => keys::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Simulate(args)) => simulate::run(&args, printer),
         Some(Command::Usage(args)) => usage::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
-        Some(Command::Completions { shell }) => completions::run(shell, printer),
+        Some(Command::Config(args)) => config::run(&args.order, printer),
+        Some(Command::Completions(args)) => completions::run(args.shell, printer),
+        Some(Command::Man(args)) => man::run(&args, printer),
     }
 }
 
@@ -57,6 +63,19 @@ impl PlanArgs {
             keys: self.keys.clone(),
             target: self.target.clone(),
             ..self.place.flags()
+        }
+    }
+}
+
+impl SettingArgs {
+    /// As the configuration wants them.
+    pub(crate) fn flags(&self) -> Flags {
+        Flags {
+            host: self.host.clone(),
+            workers: self.workers,
+            no_store: self.no_store,
+            log: self.log.map(|log| log.as_str().to_owned()),
+            ..self.plan.flags()
         }
     }
 }

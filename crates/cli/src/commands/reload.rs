@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::admin::RELOAD_PATH;
-use crate::args::ReloadArgs;
-use crate::desk::Standing;
+use crate::args::{PlaceArgs, ReloadArgs};
+use crate::desk::{Outcome, Standing};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::reload::told;
@@ -21,16 +21,38 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// Runs the command.
 pub(super) fn run(args: &ReloadArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let outcome = match order(&args.place, printer)? {
+        Ok(outcome) => outcome,
+        Err(why) => {
+            printer.error(why);
+            return Ok(Exit::Failure);
+        }
+    };
+    if let Some(why) = &outcome.error {
+        printer.error(format!(
+            "not reloaded, the configuration before stays in force: {why}"
+        ));
+        return Ok(Exit::Failure);
+    }
+    for text in &outcome.warnings {
+        printer.warn(text);
+    }
+    printer.say(told(&outcome))?;
+    Ok(Exit::Success)
+}
+
+/// Has the proxy that is meant read its configuration again; why nobody knows what came of it, in words.
+pub(super) fn order(
+    place: &PlaceArgs,
+    printer: &Printer,
+) -> anyhow::Result<Result<Outcome, String>> {
     let mut found;
     let mut tries = 0;
     let outcome = loop {
         tries += 1;
-        found = match Found::by(&args.place, printer) {
+        found = match Found::by(place, printer) {
             Ok(found) => found,
-            Err(why) => {
-                printer.error(why);
-                return Ok(Exit::Failure);
-            }
+            Err(why) => return Ok(Err(why)),
         };
         let order = match found.order(RELOAD_PATH) {
             Ok(order) => order,
@@ -52,24 +74,12 @@ pub(super) fn run(args: &ReloadArgs, printer: &Printer) -> anyhow::Result<Exit> 
             _ => break None,
         }
     };
-    let Some(outcome) = outcome else {
-        printer.error(format!(
+    Ok(outcome.ok_or_else(|| {
+        format!(
             "process {} has not reloaded its configuration within {} s; `api-key-lb status` says what \
              is in force",
             found.noted.pid,
             DEADLINE.as_secs()
-        ));
-        return Ok(Exit::Failure);
-    };
-    if let Some(why) = &outcome.error {
-        printer.error(format!(
-            "not reloaded, the configuration before stays in force: {why}"
-        ));
-        return Ok(Exit::Failure);
-    }
-    for text in &outcome.warnings {
-        printer.warn(text);
-    }
-    printer.say(told(&outcome))?;
-    Ok(Exit::Success)
+        )
+    }))
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::runtime_file;
-use api_key_lb_control::{Config, Environment, Flags};
+use api_key_lb_control::{Config, Environment};
 use api_key_lb_core::Secret;
 
-use crate::args::{LogChoice, StartArgs};
+use crate::args::StartArgs;
 use crate::duties::Duties;
 use crate::exit::Exit;
 use crate::handover::{Predecessor, Recipe, Word};
 use crate::instance::{self, Resident};
 use crate::listen::{self, ListenError};
+use crate::live::Now;
 use crate::log::Log;
 use crate::memory::StoreSetup;
 use crate::notify::Notifier;
@@ -66,12 +67,12 @@ fn start(
         detach::leave_session();
     }
     let env = Environment::of_process();
-    let mut config = match Config::load(&flags(args), &env) {
+    let mut config = match Config::load(&args.settings.flags(), &env) {
         Ok(config) => config,
         Err(error) => return refuse(error, predecessor, printer),
     };
     // What changes from here on is noticed, however long it takes until it serves.
-    let reloader = Reloader::new(&config, flags(args), env.clone());
+    let reloader = Reloader::new(&config, args.settings.flags(), env.clone());
     let mut activated = false;
     let handed = match &mut *predecessor {
         Some(predecessor) if predecessor.letter.activated => {
@@ -207,16 +208,6 @@ fn adopt(
     Ok(sockets)
 }
 
-fn flags(args: &StartArgs) -> Flags {
-    Flags {
-        host: args.host.clone(),
-        workers: args.workers,
-        no_store: args.no_store,
-        log: args.log.map(|log| LogChoice::as_str(log).to_owned()),
-        ..args.plan.flags()
-    }
-}
-
 /// Somebody is there already: fine if it is us, a failure if not.
 fn occupied(resident: &Resident, address: SocketAddr, printer: &Printer) -> anyhow::Result<Exit> {
     let port = address.port();
@@ -292,12 +283,11 @@ fn serve(
     reloader.runs_by(&config);
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
+        now: Now::by(&config),
         plan: config.plan,
         listeners,
         workers: config.workers,
         ca_file: config.ca_file,
-        accounts: config.accounts,
-        level: config.log,
         log: args.detached.clone(),
         supervisor,
         predecessor: predecessor

@@ -9,7 +9,6 @@ use api_key_lb_control::health::Health;
 use api_key_lb_control::runtime_file::Instance;
 use api_key_lb_control::{Config, Environment};
 use api_key_lb_core::Secret;
-use api_key_lb_core::plan::Timing;
 
 use crate::admin::STOP_PATH;
 use crate::args::StopArgs;
@@ -40,13 +39,7 @@ pub(crate) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let address = instance::address(&contact.hosts, port);
     let token = contact.client_tokens.first();
     let (resident, noted, dir) = instance::meet(address, token, &env, printer);
-    // A configuration that cannot be loaded any more does not say how long answers may take.
-    let grace = || {
-        Config::load(&flags, &env).map_or_else(
-            |_| Timing::default().drain_timeout,
-            |config| config.plan.timing.drain_timeout,
-        )
-    };
+    let grace = contact.drain_timeout;
     match resident {
         Resident::Ours(told) => {
             let (Some(noted), Some(dir)) = (noted, dir) else {
@@ -66,7 +59,7 @@ pub(crate) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
                 dir: &dir,
                 env: &env,
             };
-            stop(noted, &place, grace(), printer)
+            stop(noted, &place, grace, printer)
         }
         Resident::Predecessor(_) => {
             printer.error(format!(
@@ -84,7 +77,7 @@ pub(crate) fn run(args: &StopArgs, printer: &Printer) -> anyhow::Result<Exit> {
                         dir: &dir,
                         env: &env,
                     };
-                    return wait(noted, &place, grace(), printer);
+                    return wait(noted, &place, grace, printer);
                 }
                 forget(&noted, &dir, printer);
             }

@@ -14,6 +14,7 @@ mod check;
 mod check_providers;
 mod commands;
 mod compressed;
+mod config_commands;
 mod configuration;
 mod crash;
 mod credentials;
@@ -24,6 +25,10 @@ mod holding;
 mod identity;
 mod include_usage;
 mod issued;
+mod keys;
+mod keys_add;
+#[cfg(unix)]
+mod keys_told;
 mod lifecycle;
 mod limits;
 mod lists;

@@ -82,11 +82,21 @@ impl Config {
         }
         let of = |keys: &[Key], key: &Key| keys.iter().any(|other| other.id == key.id);
         for key in known.keys.iter().filter(|key| !of(&pool.keys, key)) {
-            said.push(format!("the key {} of {place} is gone", key.label));
+            let is = if is_off(self, pool, key) {
+                "disabled"
+            } else {
+                "gone"
+            };
+            said.push(format!("the key {} of {place} is {is}", key.label));
         }
         for key in &pool.keys {
             let Some(was) = known.keys.iter().find(|was| was.id == key.id) else {
-                said.push(format!("the key {} of {place} is new", key.label));
+                let is = if is_off(running, pool, key) {
+                    "enabled"
+                } else {
+                    "new"
+                };
+                said.push(format!("the key {} of {place} is {is}", key.label));
                 continue;
             };
             if was.label != key.label {
@@ -183,6 +193,13 @@ impl Config {
     }
 }
 
+/// Whether a key is there in `config` and must not serve.
+fn is_off(config: &Config, pool: &Pool, key: &Key) -> bool {
+    let mut off = config.disabled.iter().filter(|off| off.pool == pool.name);
+    // Who it is cannot always be told without running a program.
+    off.any(|off| off.id.map_or(off.label == key.label, |id| id == key.id))
+}
+
 fn called(pool: &Pool) -> String {
     if pool.name.is_empty() {
         "the default pool".to_owned()
@@ -258,6 +275,18 @@ mod tests {
         }
         assert!(!said.contains("planted"), "{said}");
         assert!(changes.needs_restart.is_empty(), "{changes:?}");
+    }
+
+    #[test]
+    fn keys_that_are_disabled_and_enabled_are_said_to_be_so() {
+        let with = |off: bool| json!({"keys": ["sk-a", {"key": "sk-b", "disabled": off}]});
+        let off = changes(&with(false), &with(true)).1;
+        assert_eq!(
+            off.applied,
+            ["the key key-2 of the default pool is disabled"]
+        );
+        let on = changes(&with(true), &with(false)).1;
+        assert_eq!(on.applied, ["the key key-2 of the default pool is enabled"]);
     }
 
     #[test]

@@ -17,12 +17,38 @@ const EXAMPLE: &str = "{\"status\": 429, \"code\": \"busy*\", \"means\": \"overl
 
 /// A rule about errors that was found to be right.
 pub(crate) struct ErrorEntry {
+    pub(super) place: Place,
     provider: Option<&'static Provider>,
     status: Vec<u16>,
     codes: Vec<String>,
     phrases: Vec<String>,
     matter: Matter,
     wait: Option<Duration>,
+}
+
+impl ErrorEntry {
+    /// As it would be written.
+    pub(super) fn shown(&self) -> serde_json::Value {
+        let mut rule = serde_json::Map::new();
+        if let Some(provider) = self.provider {
+            rule.insert("provider".into(), provider.name.into());
+        }
+        if !self.status.is_empty() {
+            rule.insert("status".into(), self.status.clone().into());
+        }
+        if !self.codes.is_empty() {
+            rule.insert("code".into(), self.codes.clone().into());
+        }
+        if !self.phrases.is_empty() {
+            rule.insert("text".into(), self.phrases.clone().into());
+        }
+        rule.insert("means".into(), self.matter.word().into());
+        if let Some(wait) = self.wait {
+            let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            rule.insert("for_ms".into(), millis.into());
+        }
+        rule.into()
+    }
 }
 
 /// The rules for the plan.
@@ -113,6 +139,7 @@ fn entry(field: &Field, node: Node, findings: &mut Findings) -> Option<ErrorEntr
     let matter = matter(&scalars, &place, findings)?;
     warn_of_no_wait(matter, &scalars, findings);
     Some(ErrorEntry {
+        place,
         provider,
         status,
         codes,

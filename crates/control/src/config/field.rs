@@ -1,18 +1,8 @@
 //! The fields of the file: their names, their kinds, what overrides them, and what a misspelt one meant.
 
-/// The most a time may be, in ms: 30 days. More is surely a wrong unit.
-const MOST_MS: u64 = 30 * 24 * 3_600_000;
-/// The most worker threads.
-const MOST_WORKERS: u64 = 256;
-/// The most sessions remembered: about 1 GB of table.
-const MOST_SESSIONS: u64 = 10_000_000;
-/// The most WebSockets at once: two sockets each are more than any process may have.
-const MOST_WEBSOCKETS: u64 = 100_000;
-/// The most bytes of a body: 64 GB.
-const MOST_BYTES: u64 = 64 << 30;
+mod table;
 
-/// The most days that usage is kept: ten years.
-const MOST_DAYS: u64 = 3_660;
+pub(crate) use table::{ERROR_FIELDS, FIELDS, KEY_FIELDS, POOL_FIELDS, RULE_FIELDS};
 
 /// The field of a session rule that names a header …
 pub(crate) const HEADER: &str = "header";
@@ -23,13 +13,21 @@ pub(crate) const BODY: &str = "body";
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Text,
+    /// The name of a provider.
+    Provider,
+    /// What an error means, in a word.
+    Matter,
+    /// One of these words.
+    Words(&'static [&'static str]),
     /// A whole number, or a text that is one, from the first to the second.
     Whole(u64, u64),
     Switch,
-    /// One of some words, or true or false where those say the same.
-    Choice,
+    /// One of these words, or true or false where those say the same.
+    Choice(&'static [&'static str]),
     /// A text with commas, or a list of texts.
     Texts,
+    /// A text or a number, or a list of them.
+    Codes,
     Keys,
     Pools,
     /// Rules for where a session id stands.
@@ -38,6 +36,17 @@ pub(crate) enum Kind {
     Errors,
     /// Known and of no concern to us.
     Ignored,
+}
+
+/// What counts where a field is not given.
+#[derive(Clone, Copy)]
+pub(crate) enum Usual {
+    /// It has to be given.
+    Required,
+    /// This value, in JSON.
+    Is(&'static str),
+    /// No value that could be written: this, in words.
+    Words(&'static str),
 }
 
 /// A field.
@@ -51,6 +60,12 @@ pub(crate) struct Field {
     pub(crate) flag: Option<&'static str>,
     /// The environment variable that overrides it.
     pub(crate) variable: Option<&'static str>,
+    /// What it is for, in one line.
+    pub(crate) meaning: &'static str,
+    /// What counts without it.
+    pub(crate) usual: Usual,
+    /// Whether a list of such values may stand in the place of one.
+    pub(crate) or_list: bool,
 }
 
 const fn field(name: &'static str, kind: Kind, example: &'static str) -> Field {
@@ -60,6 +75,9 @@ const fn field(name: &'static str, kind: Kind, example: &'static str) -> Field {
         example,
         flag: None,
         variable: None,
+        meaning: "",
+        usual: Usual::Required,
+        or_list: false,
     }
 }
 
@@ -73,115 +91,27 @@ impl Field {
         self.variable = Some(variable);
         self
     }
+
+    const fn means(mut self, meaning: &'static str) -> Self {
+        self.meaning = meaning;
+        self
+    }
+
+    const fn usually(mut self, json: &'static str) -> Self {
+        self.usual = Usual::Is(json);
+        self
+    }
+
+    const fn otherwise(mut self, words: &'static str) -> Self {
+        self.usual = Usual::Words(words);
+        self
+    }
+
+    const fn or_list(mut self) -> Self {
+        self.or_list = true;
+        self
+    }
 }
-
-/// The fields at the top of the file.
-pub(crate) const FIELDS: &[Field] = &[
-    field("target", Kind::Text, "\"https://api.openai.com\"")
-        .flag("--target")
-        .variable("TARGET"),
-    field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]")
-        .flag("--keys")
-        .variable("API_KEYS"),
-    field("port", Kind::Whole(0, 65_535), "4577")
-        .flag("--port")
-        .variable("PORT"),
-    field("cooldown_ms", Kind::Whole(0, MOST_MS), "60000").variable("COOLDOWN_MS"),
-    field("session_ttl_ms", Kind::Whole(1, MOST_MS), "3600000").variable("SESSION_TTL_MS"),
-    field("max_wait_ms", Kind::Whole(0, MOST_MS), "45000").variable("AKLB_MAX_WAIT_MS"),
-    field("cache_ttl_ms", Kind::Whole(1, MOST_MS), "300000").variable("AKLB_CACHE_TTL_MS"),
-    field("drain_windows", Kind::Switch, "true").variable("AKLB_DRAIN_WINDOWS"),
-    field("window_reserve_percent", Kind::Whole(0, 90), "10")
-        .variable("AKLB_WINDOW_RESERVE_PERCENT"),
-    field("list_account", Kind::Text, "\"work\"").variable("AKLB_LIST_ACCOUNT"),
-    field("host", Kind::Texts, "\"127.0.0.1\"")
-        .flag("--host")
-        .variable("AKLB_HOST"),
-    field("workers", Kind::Whole(1, MOST_WORKERS), "4")
-        .flag("--workers")
-        .variable("AKLB_WORKERS"),
-    field(
-        "pools",
-        Kind::Pools,
-        "{\"zai\": {\"target\": \"https://api.z.ai\", \"keys\": [\"KEY\"]}}",
-    ),
-    field("client_tokens", Kind::Texts, "[\"a-long-random-text\"]"),
-    field("allowed_hosts", Kind::Texts, "[\"my-machine.local\"]"),
-    field(
-        "allowed_origins",
-        Kind::Texts,
-        "[\"http://localhost:3000\"]",
-    ),
-    field("ca_file", Kind::Text, "\"company-ca.pem\"").variable("AKLB_CA_FILE"),
-    field("first_byte_timeout_ms", Kind::Whole(1, MOST_MS), "600000"),
-    field("idle_timeout_ms", Kind::Whole(1, MOST_MS), "300000"),
-    field(
-        "websocket_idle_timeout_ms",
-        Kind::Whole(1, MOST_MS),
-        "3600000",
-    ),
-    field("connect_timeout_ms", Kind::Whole(1, MOST_MS), "5000"),
-    field("drain_timeout_ms", Kind::Whole(0, MOST_MS), "10000"),
-    field("replay_bytes", Kind::Whole(0, MOST_BYTES), "33554432"),
-    field("body_bytes", Kind::Whole(1, MOST_BYTES), "1073741824"),
-    field("max_sessions", Kind::Whole(1, MOST_SESSIONS), "100000"),
-    field("max_websockets", Kind::Whole(0, MOST_WEBSOCKETS), "1000"),
-    field("answer_headers", Kind::Switch, "true"),
-    field("include_usage", Kind::Switch, "true").variable("AKLB_INCLUDE_USAGE"),
-    field("log", Kind::Text, "\"requests\"")
-        .flag("--log")
-        .variable("AKLB_LOG"),
-    field(
-        "session_rules",
-        Kind::Rules,
-        "[{\"header\": \"x-my-chat\"}, {\"body\": \"metadata.chat.id\"}]",
-    ),
-    field(
-        "error_rules",
-        Kind::Errors,
-        "[{\"status\": 429, \"code\": \"busy*\", \"means\": \"overload\"}]",
-    ),
-    field("store", Kind::Switch, "false")
-        .flag("--no-store")
-        .variable("AKLB_STORE"),
-    field("usage_days", Kind::Whole(1, MOST_DAYS), "400").variable("AKLB_USAGE_DAYS"),
-    field("provider", Kind::Text, "\"zai\""),
-    field("split_subagents", Kind::Choice, "\"auto\"").variable("AKLB_SPLIT_SUBAGENTS"),
-    field("$schema", Kind::Ignored, ""),
-];
-
-/// The fields of a key written as an object.
-pub(crate) const KEY_FIELDS: &[Field] = &[
-    field("key", Kind::Text, "\"KEY\""),
-    field("label", Kind::Text, "\"work\""),
-    field("weight", Kind::Whole(1, 1000), "1"),
-    field("account", Kind::Text, "\"my-organisation\""),
-    field("target", Kind::Text, "\"https://api.openai.com\""),
-    field("provider", Kind::Text, "\"zai\""),
-];
-
-/// The fields of a pool.
-pub(crate) const POOL_FIELDS: &[Field] = &[
-    field("target", Kind::Text, "\"https://api.z.ai\""),
-    field("provider", Kind::Text, "\"zai\""),
-    field("keys", Kind::Keys, "[\"KEY1\", \"KEY2\"]"),
-];
-
-/// The fields of a session rule, of which each rule has one.
-pub(crate) const RULE_FIELDS: &[Field] = &[
-    field(HEADER, Kind::Text, "\"x-my-chat\""),
-    field(BODY, Kind::Text, "\"metadata.chat.id\""),
-];
-
-/// The fields of a rule about errors.
-pub(crate) const ERROR_FIELDS: &[Field] = &[
-    field("provider", Kind::Text, "\"zai\""),
-    field("status", Kind::Whole(400, 599), "429"),
-    field("code", Kind::Texts, "\"rate_limit*\""),
-    field("text", Kind::Texts, "\"too many requests\""),
-    field("means", Kind::Text, "\"account_rate\""),
-    field("for_ms", Kind::Whole(1, MOST_MS), "60000"),
-];
 
 /// What people write who know other programs.
 const ALIASES: &[(&str, &str)] = &[
@@ -227,6 +157,25 @@ const ALIASES: &[(&str, &str)] = &[
     ("bodypath", "body"),
     ("jsonpath", "body"),
 ];
+
+/// An environment variable that overrides a field.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What the field is for, in one line.
+    pub meaning: &'static str,
+}
+
+/// The environment variables that override fields of the file.
+pub fn variables() -> impl Iterator<Item = Variable> {
+    FIELDS.iter().filter_map(|field| {
+        Some(Variable {
+            name: field.variable?,
+            meaning: field.meaning,
+        })
+    })
+}
 
 /// The field of `fields` that is called `name`.
 pub(crate) fn named<'f>(fields: &'f [Field], name: &str) -> Option<&'f Field> {

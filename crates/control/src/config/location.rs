@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::DEFAULT_TARGET;
 use super::environment::{Environment, Flags};
 use super::finding::{Place, Problem};
 
@@ -95,4 +96,25 @@ pub fn find_file(flags: &Flags, env: &Environment) -> Result<Option<Location>, P
 /// reading it says why.
 fn exists(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
+}
+
+/// That there is no key, and each way to give one.
+pub(crate) fn no_keys(file: Option<&Path>, env: &Environment) -> String {
+    let path = file
+        .map(Path::to_path_buf)
+        .or_else(|| home_file(env))
+        .map_or_else(
+            || "api-key-lb.json".to_owned(),
+            |path| path.display().to_string(),
+        );
+    let where_looked = match file {
+        Some(file) => format!("the file `{}` has none", file.display()),
+        None => "there is no configuration file".to_owned(),
+    };
+    format!(
+        "there is no API key: {where_looked}, and neither --keys nor API_KEYS is given. Do one of these:\n\
+         api-key-lb setup --keys KEY1,KEY2 --target {DEFAULT_TARGET}\n\
+         API_KEYS=KEY1,KEY2 api-key-lb start\n\
+         or write {{\"keys\": [\"KEY1\", \"KEY2\"]}} into {path}"
+    )
 }

@@ -3,6 +3,7 @@
 mod change;
 mod credential;
 mod document;
+mod effective;
 mod environment;
 mod errors;
 mod field;
@@ -11,9 +12,12 @@ mod location;
 mod network;
 mod permission;
 mod pool;
+pub(crate) mod program;
 mod recognition;
+mod schema;
 mod settings;
 mod sheet;
+mod template;
 mod watch;
 
 #[cfg(test)]
@@ -23,22 +27,32 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_key_lb_core::{AccountId, Plan, Pool, Secret};
 
 pub use change::Changes;
+pub use effective::{Effective, EffectiveKey, EffectivePool, Setting};
 pub use environment::{Environment, Flags};
+pub use field::{Variable, variables};
 pub use finding::{ConfigError, Note, NoteLevel, Place, Problem};
 pub use location::{Location, find_file};
+pub use schema::schema;
+pub use settings::LogLevel;
+pub use template::template;
 pub use watch::Watch;
+
+pub use credential::{Source, shown};
+pub use pool::DisabledKey;
 
 pub(crate) use credential::objection as key_objection;
 pub(crate) use document::{syntax, syntax_problem, without_mark};
+pub(crate) use pool::{default_label, label_objection};
 
+use credential::Told;
 use finding::{Findings, Sourced};
-use location::named_file;
+use location::{named_file, no_keys};
 use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
@@ -53,46 +67,6 @@ use crate::store::Retention;
 pub const DEFAULT_PORT: u16 = 4577;
 /// The target of the default pool unless another is configured.
 pub const DEFAULT_TARGET: &str = "https://api.openai.com";
-
-/// Which requests leave a line in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Each.
-    #[default]
-    Requests,
-    /// Those with a retry, an error or an answer of our own.
-    Problems,
-    /// None.
-    Off,
-}
-
-impl LogLevel {
-    /// As written in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Problems => "problems",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Requests, Self::Problems, Self::Off]
-            .into_iter()
-            .find(|level| level.as_str().eq_ignore_ascii_case(text.trim()))
-            .ok_or_else(|| "`log` must be \"requests\", \"problems\" or \"off\"".to_owned())
-    }
-}
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,10 +100,14 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The names of the accounts that have one.
     pub accounts: BTreeMap<AccountId, String>,
+    /// The keys that are there and must not serve.
+    pub disabled: Vec<DisabledKey>,
     /// What to say once at the start.
     pub notes: Vec<Note>,
     /// Every file that was read: a change of one of them is a change of the configuration.
     pub files: Vec<PathBuf>,
+    /// What the keys as written are called.
+    called: Vec<pool::Called>,
 }
 
 /// How to reach the instance that this configuration describes.
@@ -141,6 +119,8 @@ pub struct Contact {
     pub hosts: Vec<IpAddr>,
     /// What it wants from its clients; empty for nothing.
     pub client_tokens: Vec<Secret>,
+    /// How long its running answers may take to finish once it is stopped.
+    pub drain_timeout: Duration,
 }
 
 impl Config {
@@ -164,6 +144,27 @@ impl Config {
         let mut findings = Findings::default();
         let sheet = parse_file(path, text, &mut findings);
         let config = sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
+        Self::found(config, findings)
+    }
+
+    /// The same, with what flags and variables say besides the keys: these are the file's.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of_keys_in(
+        path: &Path,
+        text: &str,
+        flags: &Flags,
+        env: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let mut findings = Findings::default();
+        let sheet = parse_file(path, text, &mut findings);
+        let config = sheet.and_then(|mut sheet| {
+            let keys = std::mem::take(&mut sheet.keys);
+            sheet.overlay(flags, env);
+            sheet.keys = keys;
+            Self::assemble(Some(path), sheet, env, &mut findings)
+        });
         Self::found(config, findings)
     }
 
@@ -206,10 +207,13 @@ impl Config {
             .get("port")
             .and_then(|port| usable(&port.value));
         let (hosts, _) = network::hosts(&sheet.list("host"), &mut ignored);
+        let tokens = sheet.list("client_tokens");
+        let told = Told::fetch(tokens.iter(), env);
         Contact {
+            drain_timeout: timing(&sheet, &mut ignored).drain_timeout,
             port: port.or(in_file).unwrap_or(DEFAULT_PORT),
             hosts,
-            client_tokens: client_tokens(&sheet.list("client_tokens"), env, &mut ignored),
+            client_tokens: client_tokens(&tokens, (env, &told), &mut ignored),
         }
     }
 
@@ -290,13 +294,14 @@ impl Config {
             .and_then(|workers| usize::try_from(workers).ok())
             .unwrap_or_else(default_workers);
         let listen = listen(&mut sheet, findings);
-        let guard = guard(&mut sheet, &listen, env, findings);
+        let told = Told::fetch(secrets(&sheet), env);
+        let guard = guard(&mut sheet, &listen, (env, &told), findings);
 
-        let mut builder = PoolBuilder::new(env);
+        let mut builder = PoolBuilder::new(env, &told);
         let (mut default_pool, mut named_pools) = pools(&sheet, &mut builder, file, env, findings);
         if let Some(given) = sheet.scalars.get("list_account") {
             let pools = default_pool.iter_mut().chain(&mut named_pools);
-            pool::set_lists(pools, given, findings);
+            pool::set_lists(pools, &builder.disabled, given, findings);
         }
         let plan = Plan {
             default_pool,
@@ -321,6 +326,8 @@ impl Config {
             usage_days,
             file: file.map(Path::to_path_buf),
             accounts: builder.accounts,
+            called: builder.called,
+            disabled: builder.disabled,
             notes: Vec::new(),
             files: Vec::new(),
         })
@@ -362,6 +369,35 @@ fn parse_file(path: &Path, text: &str, findings: &mut Findings) -> Option<Sheet>
             None
         }
     }
+}
+
+/// The secret that `text` in the file at `path` is or names, as far as it can be told without running
+/// anything.
+pub fn peek(text: &str, path: &Path, env: &Environment) -> Option<Secret> {
+    let given = Sourced {
+        value: text.to_owned(),
+        place: Place::File {
+            path: Arc::from(path),
+            line: 1,
+            column: 1,
+        },
+    };
+    credential::peek(&given, env)
+}
+
+/// Whether a text in the file means yes.
+pub(crate) fn means_yes(text: &str) -> bool {
+    sheet::yes_or_no(text) == Some(true)
+}
+
+/// Everything in the sheet that is, or names, a secret that is needed.
+fn secrets(sheet: &Sheet) -> impl Iterator<Item = &Sourced<String>> {
+    let in_pools = sheet.pools.iter().flat_map(|pool| &pool.keys);
+    let keys = sheet.keys.iter().chain(in_pools);
+    let tokens = sheet.lists.get("client_tokens").into_iter().flatten();
+    keys.filter(|entry| !entry.is_disabled())
+        .map(|entry| &entry.key)
+        .chain(tokens)
 }
 
 fn pools(
@@ -420,27 +456,6 @@ fn pools(
         findings.problem_nowhere(no_keys(file, env));
     }
     (default_pool, named_pools)
-}
-
-/// That there is no key, and each way to give one.
-fn no_keys(file: Option<&Path>, env: &Environment) -> String {
-    let path = file
-        .map(Path::to_path_buf)
-        .or_else(|| location::home_file(env))
-        .map_or_else(
-            || "api-key-lb.json".to_owned(),
-            |path| path.display().to_string(),
-        );
-    let where_looked = match file {
-        Some(file) => format!("the file `{}` has none", file.display()),
-        None => "there is no configuration file".to_owned(),
-    };
-    format!(
-        "there is no API key: {where_looked}, and neither --keys nor API_KEYS is given. Do one of these:\n\
-         api-key-lb setup --keys KEY1,KEY2 --target {DEFAULT_TARGET}\n\
-         API_KEYS=KEY1,KEY2 api-key-lb start\n\
-         or write {{\"keys\": [\"KEY1\", \"KEY2\"]}} into {path}"
-    )
 }
 
 /// A target that leads back here would send every request round in circles.

@@ -8,12 +8,12 @@ use api_key_lb_core::provider::{self, PROVIDERS, Provider};
 use api_key_lb_core::target::Target;
 use api_key_lb_core::{AccountId, Key, KeyId, Pool};
 
-use super::credential;
+use super::credential::{self, Told};
 use super::environment::Environment;
 use super::field::KEY_FIELDS;
 use super::finding::{Findings, NoteLevel, Place, Sourced};
 use super::network::{Proxies, is_private};
-use super::sheet::{KeyEntry, PoolEntry, whole};
+use super::sheet::{KeyEntry, PoolEntry, switch, whole};
 
 /// What `list_account` says for those of all, unless somebody has called a key or an account so.
 const ALL: &str = "all";
@@ -37,9 +37,36 @@ fn known_provider(name: &Sourced<String>, findings: &mut Findings) -> Option<&'s
     found
 }
 
+/// A key that is configured and must not serve.
+#[derive(Clone, Debug)]
+pub struct DisabledKey {
+    /// The name of its pool; empty for the default one.
+    pub pool: String,
+    /// What people call it.
+    pub label: String,
+    /// Its mask, or where it is.
+    pub shown: String,
+    /// Who it is, if that can be told without running a program.
+    pub id: Option<KeyId>,
+    /// The name of its account, if it has one.
+    pub account: Option<String>,
+    /// Where it would be sent.
+    pub target: Arc<Target>,
+}
+
+/// What a key as written is called.
+#[derive(Clone, Debug)]
+pub(crate) struct Called {
+    pub(crate) pool: String,
+    /// Where in its list it stands, from 0.
+    pub(crate) index: usize,
+    pub(crate) label: String,
+}
+
 /// Builds pools one after the other, remembering what must be unique among all of them.
 pub(crate) struct PoolBuilder<'a> {
     env: &'a Environment,
+    told: &'a Told,
     proxies: Proxies<'a>,
     /// Labels that are taken.
     labels: BTreeSet<String>,
@@ -47,16 +74,23 @@ pub(crate) struct PoolBuilder<'a> {
     pub(crate) accounts: BTreeMap<AccountId, String>,
     /// Every target and where it was given.
     pub(crate) targets: Vec<Sourced<Arc<Target>>>,
+    /// The keys that can be used, as they were written.
+    pub(crate) called: Vec<Called>,
+    /// The keys that must not serve.
+    pub(crate) disabled: Vec<DisabledKey>,
 }
 
 impl<'a> PoolBuilder<'a> {
-    pub(crate) fn new(env: &'a Environment) -> Self {
+    pub(crate) fn new(env: &'a Environment, told: &'a Told) -> Self {
         Self {
             env,
+            told,
             proxies: Proxies::of(env),
             labels: BTreeSet::new(),
             accounts: BTreeMap::new(),
             targets: Vec::new(),
+            called: Vec::new(),
+            disabled: Vec::new(),
         }
     }
 
@@ -68,17 +102,8 @@ impl<'a> PoolBuilder<'a> {
     ) {
         for label in entries.filter_map(|entry| entry.rest.get("label")) {
             let text = label.value.trim();
-            if text.is_empty()
-                || text.len() > MOST_NAME
-                || !text.bytes().all(|b| b.is_ascii_graphic())
-            {
-                findings.problem(
-                    &label.place,
-                    format!(
-                        "a `label` is 1 to {MOST_NAME} ASCII letters, digits and signs without \
-                         spaces; write one such as \"work\""
-                    ),
-                );
+            if let Some(objection) = label_objection(text) {
+                findings.problem(&label.place, objection);
             } else if !self.labels.insert(text.to_owned()) {
                 findings.problem(
                     &label.place,
@@ -183,22 +208,58 @@ impl<'a> PoolBuilder<'a> {
     ) -> Option<Pool> {
         let mut keys: Vec<Key> = Vec::new();
         let mut twins = Vec::new();
+        let before = findings.problems.len();
+        // First, so that none of them serves because it is there a second time.
+        let known = self.disabled.len();
         for (index, entry) in entries.iter().enumerate() {
+            if switch(&entry.rest, "disabled", findings) == Some(true) {
+                self.disable(name, index, target, entry, findings);
+            }
+        }
+        for (index, entry) in entries.iter().enumerate() {
+            if entry.is_disabled() {
+                continue;
+            }
             let what = what(name, index + 1);
             let Some(key) = self.key(name, &what, target, entry, findings) else {
                 continue;
             };
-            match keys.iter().find(|kept| kept.id == key.id) {
-                Some(kept) => twins.push(format!(
-                    "{what} ({}) is `{}`",
-                    key.secret.masked(),
-                    kept.label
-                )),
-                None => keys.push(Key {
-                    label: self.label(name, index + 1, entry),
-                    ..key
-                }),
+            let mut off = self.disabled.iter().skip(known);
+            if let Some(off) = off.find(|off| off.id == Some(key.id)) {
+                findings.warn(
+                    &entry.key.place,
+                    format!(
+                        "{what} ({}) is the same as `{}`, which is disabled, and so it does not serve; \
+                         remove one of them",
+                        key.secret.masked(),
+                        off.label
+                    ),
+                );
+                continue;
             }
+            let label = match keys.iter().find(|kept| kept.id == key.id) {
+                Some(kept) => {
+                    twins.push(format!(
+                        "{what} ({}) is `{}`",
+                        key.secret.masked(),
+                        kept.label
+                    ));
+                    kept.label.clone()
+                }
+                None => {
+                    let label = self.label(name, index + 1, entry);
+                    keys.push(Key {
+                        label: label.clone(),
+                        ..key
+                    });
+                    label
+                }
+            };
+            self.called.push(Called {
+                pool: name.to_owned(),
+                index,
+                label,
+            });
         }
         if let (false, Some(first)) = (twins.is_empty(), entries.first()) {
             let place = match &first.key.place {
@@ -212,6 +273,12 @@ impl<'a> PoolBuilder<'a> {
                     twins.join(", ")
                 ),
             );
+        }
+        let off = self.disabled.get(known);
+        if let (true, Some(off), Some(first)) = (keys.is_empty(), off, entries.first())
+            && findings.problems.len() == before
+        {
+            findings.problem(&first.key.place, all_disabled(name, &off.label));
         }
         (!keys.is_empty()).then(|| Pool {
             lists: Lists::First,
@@ -230,17 +297,8 @@ impl<'a> PoolBuilder<'a> {
         entry: &KeyEntry,
         findings: &mut Findings,
     ) -> Option<Key> {
-        let secret = credential::resolve(&entry.key, what, self.env, findings);
-        let target = match entry.rest.get("target") {
-            Some(own) => self.target(own, entry.rest.get("provider"), findings)?,
-            None => match entry.rest.get("provider") {
-                Some(name) => {
-                    let provider = known_provider(name, findings)?;
-                    Arc::new(Target::clone(target).with_provider(provider))
-                }
-                None => target.clone(),
-            },
-        };
+        let secret = credential::resolve(&entry.key, what, (self.env, self.told), findings);
+        let target = self.target_of(entry, target, findings)?;
         let weight = whole(KEY_FIELDS, &entry.rest, "weight", findings)
             .and_then(|weight| u32::try_from(weight).ok())
             .unwrap_or(1);
@@ -267,31 +325,112 @@ impl<'a> PoolBuilder<'a> {
         })
     }
 
+    /// Where a key goes, in a pool that goes to `target`.
+    fn target_of(
+        &mut self,
+        entry: &KeyEntry,
+        target: &Arc<Target>,
+        findings: &mut Findings,
+    ) -> Option<Arc<Target>> {
+        match (entry.rest.get("target"), entry.rest.get("provider")) {
+            (Some(own), provider) => self.target(own, provider, findings),
+            (None, Some(name)) => {
+                let provider = known_provider(name, findings)?;
+                Some(Arc::new(Target::clone(target).with_provider(provider)))
+            }
+            (None, None) => Some(target.clone()),
+        }
+    }
+
+    /// Notes a key that must not serve. What names its secret may lead nowhere.
+    fn disable(
+        &mut self,
+        pool: &str,
+        index: usize,
+        target: &Arc<Target>,
+        entry: &KeyEntry,
+        findings: &mut Findings,
+    ) {
+        let Some(target) = self.target_of(entry, target, findings) else {
+            return;
+        };
+        let secret = credential::peek(&entry.key, self.env);
+        let account = entry.rest.get("account").map(|name| name.value.trim());
+        let label = self.label(pool, index + 1, entry);
+        self.called.push(Called {
+            pool: pool.to_owned(),
+            index,
+            label: label.clone(),
+        });
+        let key = DisabledKey {
+            pool: pool.to_owned(),
+            label,
+            shown: credential::shown(&entry.key.value),
+            id: secret.map(|secret| KeyId::of(&secret, &target)),
+            account: account.filter(|name| !name.is_empty()).map(str::to_owned),
+            target,
+        };
+        self.disabled.push(key);
+    }
+
     /// The given label, else one that says where in the list the key stands.
     fn label(&mut self, pool: &str, position: usize, entry: &KeyEntry) -> String {
         if let Some(label) = entry.rest.get("label") {
             return label.value.trim().to_owned();
         }
-        let stem: String = match pool {
-            "" => "key".into(),
-            // Room for the number.
-            name => name.chars().take(MOST_NAME - 8).collect(),
-        };
-        let mut number = position;
-        loop {
-            let label = format!("{stem}-{number}");
-            if self.labels.insert(label.clone()) {
-                return label;
-            }
-            number += 1;
-        }
+        let label = default_label(pool, position, &self.labels);
+        self.labels.insert(label.clone());
+        label
     }
+}
+
+/// What the key at a position of a pool is called if nobody has given it a label; none of `taken`.
+pub(crate) fn default_label(pool: &str, position: usize, taken: &BTreeSet<String>) -> String {
+    let stem: String = match pool {
+        "" => "key".into(),
+        // Room for the number.
+        name => name.chars().take(MOST_NAME - 8).collect(),
+    };
+    let mut number = position;
+    loop {
+        let label = format!("{stem}-{number}");
+        if !taken.contains(&label) {
+            return label;
+        }
+        number += 1;
+    }
+}
+
+/// Why a text cannot be a label; `None` if it can.
+pub(crate) fn label_objection(text: &str) -> Option<String> {
+    let fits = !text.is_empty()
+        && text.len() <= MOST_NAME
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    (!fits).then(|| {
+        format!(
+            "a `label` is 1 to {MOST_NAME} ASCII letters, digits and signs without spaces; write one \
+             such as \"work\""
+        )
+    })
+}
+
+/// That no key of a pool may serve, one of which is called `label`.
+fn all_disabled(pool: &str, label: &str) -> String {
+    let pool = match pool {
+        "" => "the default pool".to_owned(),
+        name => format!("pool `{name}`"),
+    };
+    format!(
+        "every key of {pool} is disabled; enable one with `api-key-lb keys enable {label}`, or remove its \
+         \"disabled\": true"
+    )
 }
 
 /// Has every pool show the lists of the key, or of the account, that is called so; those of all
 /// accounts if none is.
 pub(crate) fn set_lists<'p>(
     pools: impl Iterator<Item = &'p mut Pool>,
+    disabled: &[DisabledKey],
     given: &Sourced<String>,
     findings: &mut Findings,
 ) {
@@ -313,6 +452,16 @@ pub(crate) fn set_lists<'p>(
         for pool in pools {
             pool.lists = Lists::All;
         }
+        return;
+    }
+    let is_off = |key: &DisabledKey| key.label == name || key.account.as_deref() == Some(name);
+    if !found && disabled.iter().any(is_off) {
+        findings.warn(
+            &given.place,
+            format!(
+                "`list_account` is `{name}`, which is disabled: lists are those of the first key"
+            ),
+        );
         return;
     }
     // Without any key there are other problems.

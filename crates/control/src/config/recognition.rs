@@ -40,8 +40,17 @@ impl RuleEntry {
         }
     }
 
+    /// As it would be written.
+    pub(super) fn shown(&self) -> serde_json::Value {
+        let (field, text) = match self {
+            Self::Header(text) => (HEADER, text),
+            Self::Body(text) => (BODY, text),
+        };
+        serde_json::json!({field: text.value})
+    }
+
     /// What it names.
-    const fn text(&self) -> &Sourced<String> {
+    pub(super) const fn text(&self) -> &Sourced<String> {
         let (Self::Header(text) | Self::Body(text)) = self;
         text
     }

@@ -1,22 +1,65 @@
 //! What is neither key nor pool: addresses, guards, times, sizes, the log.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use api_key_lb_core::Secret;
 use api_key_lb_core::plan::{Guard, Limits, Pacing, Timing};
 
+use super::credential::Told;
 use super::environment::Environment;
 use super::field::FIELDS;
 use super::finding::{Findings, Place, Sourced};
 use super::sheet::{Sheet, switch, whole};
-use super::{DEFAULT_PORT, Listen, LogLevel, credential, network};
+use super::{DEFAULT_PORT, Listen, credential, network};
 
 /// The most worker threads unless a number is configured: the machine belongs to the agents.
 const MOST_DEFAULT_WORKERS: usize = 4;
 
 /// Days that usage is kept: this month can be compared with the same one of last year.
 const DEFAULT_USAGE_DAYS: u32 = 400;
+
+/// Which requests leave a line in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Each.
+    #[default]
+    Requests,
+    /// Those with a retry, an error or an answer of our own.
+    Problems,
+    /// None.
+    Off,
+}
+
+impl LogLevel {
+    /// As written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Problems => "problems",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for LogLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Requests, Self::Problems, Self::Off]
+            .into_iter()
+            .find(|level| level.as_str().eq_ignore_ascii_case(text.trim()))
+            .ok_or_else(|| "`log` must be \"requests\", \"problems\" or \"off\"".to_owned())
+    }
+}
 
 pub(super) fn setting(sheet: &Sheet, name: &str, findings: &mut Findings) -> Option<u64> {
     whole(FIELDS, &sheet.scalars, name, findings)
@@ -120,7 +163,7 @@ pub(super) fn listen(sheet: &mut Sheet, findings: &mut Findings) -> Listen {
 
 pub(super) fn client_tokens(
     given: &[Sourced<String>],
-    env: &Environment,
+    sources: (&Environment, &Told),
     findings: &mut Findings,
 ) -> Vec<Secret> {
     given
@@ -135,7 +178,7 @@ pub(super) fn client_tokens(
                 );
                 return None;
             }
-            credential::resolve(token, &what, env, findings)
+            credential::resolve(token, &what, sources, findings)
         })
         .collect()
 }
@@ -143,7 +186,7 @@ pub(super) fn client_tokens(
 pub(super) fn guard(
     sheet: &mut Sheet,
     listen: &Listen,
-    env: &Environment,
+    sources: (&Environment, &Told),
     findings: &mut Findings,
 ) -> Guard {
     let tokens_given = sheet.list("client_tokens");
@@ -178,7 +221,7 @@ pub(super) fn guard(
             .iter()
             .filter_map(|origin| network::allowed_origin(origin, findings))
             .collect(),
-        client_tokens: client_tokens(&tokens_given, env, findings),
+        client_tokens: client_tokens(&tokens_given, sources, findings),
         beyond_loopback: reachable.is_some(),
     }
 }

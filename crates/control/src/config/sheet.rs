@@ -10,9 +10,9 @@ use super::finding::{Findings, Place, Sourced};
 use super::recognition::{RuleEntry, rules};
 
 /// Texts that mean yes.
-const YES: &[&str] = &["true", "1", "on", "yes"];
+pub(super) const YES: &[&str] = &["true", "1", "on", "yes"];
 /// Texts that mean no.
-const NO: &[&str] = &["false", "0", "off", "no"];
+pub(super) const NO: &[&str] = &["false", "0", "off", "no"];
 
 /// Simple values by the name of their field.
 pub(crate) type Scalars = BTreeMap<&'static str, Sourced<String>>;
@@ -21,7 +21,7 @@ pub(crate) type Scalars = BTreeMap<&'static str, Sourced<String>>;
 pub(crate) struct KeyEntry {
     /// The secret, or where it is.
     pub(crate) key: Sourced<String>,
-    /// `label`, `weight`, `account`, `target` and `provider`.
+    /// `label`, `weight`, `account`, `disabled`, `target` and `provider`.
     pub(crate) rest: Scalars,
 }
 
@@ -76,7 +76,7 @@ impl Sheet {
                 Kind::Rules => sheet.rules = rules(field, node, findings),
                 Kind::Errors => sheet.errors = entries(field, node, findings),
                 Kind::Ignored => {}
-                Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice => {
+                _ => {
                     if let Some(value) = scalar(field, node, findings) {
                         sheet.scalars.insert(field.name, value);
                     }
@@ -121,6 +121,12 @@ impl Sheet {
 }
 
 impl KeyEntry {
+    /// Whether it must not serve; what is wrong with saying so is said elsewhere.
+    pub(crate) fn is_disabled(&self) -> bool {
+        let given = self.rest.get("disabled");
+        given.and_then(|given| yes_or_no(&given.value)) == Some(true)
+    }
+
     fn plain(key: Sourced<String>) -> Self {
         Self {
             key,
@@ -273,9 +279,8 @@ pub(super) fn scalar(
     findings: &mut Findings,
 ) -> Option<Sourced<String>> {
     let value = match (field.kind, &node.value) {
-        (Kind::Text | Kind::Whole(..) | Kind::Switch | Kind::Choice, Value::Text(text))
-        | (Kind::Whole(..), Value::Number(text)) => text.clone(),
-        (Kind::Switch | Kind::Choice, Value::Switch(on)) => on.to_string(),
+        (_, Value::Text(text)) | (Kind::Whole(..), Value::Number(text)) => text.clone(),
+        (Kind::Switch | Kind::Choice(_), Value::Switch(on)) => on.to_string(),
         (kind, _) => {
             let must_be = match kind {
                 Kind::Whole(..) => "a whole number",

@@ -1,8 +1,11 @@
 //! Loading as a whole: precedence, old forms, secrets, labels, pools.
 
+mod disabled;
+mod effective;
 mod errors;
 mod recognition;
 mod refusals;
+mod schema;
 mod surroundings;
 
 use std::path::{Path, PathBuf};
@@ -53,8 +56,13 @@ impl World {
         self
     }
 
+    /// Whatever loads has to be what the schema describes.
     fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(&self.flags, &self.env)
+        let config = Config::load(&self.flags, &self.env)?;
+        if let Some(file) = &config.file {
+            schema::describes(&std::fs::read_to_string(file).unwrap(), &config);
+        }
+        Ok(config)
     }
 
     fn config(&self) -> Config {
@@ -478,18 +486,4 @@ fn debug_output_of_a_configuration_holds_no_secret() {
     let world = World::with_file(r#"{"keys": ["sk-planted"], "client_tokens": ["planted-token"]}"#)
         .var("HTTPS_PROXY", "http://me:planted@proxy.example");
     assert!(!format!("{:?}", world.config()).contains("planted"));
-}
-
-#[test]
-fn where_setup_writes_is_the_named_file_or_the_one_at_home() {
-    let mut world = World::new();
-    let place = |world: &World| Location::for_setup(&world.flags, &world.env).unwrap().path;
-    assert_eq!(place(&world), world.home_file());
-    world.flags.config = Some("new.json".into());
-    assert_eq!(place(&world), world.env.cwd.join("new.json"));
-    assert_eq!(
-        Location::for_setup(&Flags::default(), &Environment::default()),
-        None
-    );
-    assert_ne!(place(&world), Path::new("new.json"));
 }

@@ -118,6 +118,8 @@ fn observed() -> (Plan, Health) {
             dropped_facts: 0,
             accounts: &[(work, "work".to_owned())].into(),
             store: None,
+            disabled: &[],
+            config_file: None,
             reloading: &Reloading {
                 error: Some(("c.json:3:7: no".into(), at(9_000))),
                 needs_restart: vec!["`port` stays 4577".into()],

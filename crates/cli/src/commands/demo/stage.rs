@@ -14,6 +14,7 @@ use api_key_lb_core::{AccountId, KeyId, Secret};
 use api_key_lb_mock::{Account, Fault, Mock};
 
 use crate::listen::{self, ListenError};
+use crate::live::Now;
 use crate::local_client::Call;
 use crate::printer::Printer;
 use crate::server::{Announce, Server, ServerSetup};
@@ -62,10 +63,13 @@ impl Stage {
             listeners,
             workers: WORKERS,
             ca_file: None,
-            accounts: BTreeMap::from(
-                KEYS.map(|(_, _, name)| (AccountId::named("", name), name.to_owned())),
-            ),
-            level: LogLevel::Requests,
+            now: Now {
+                accounts: Arc::new(BTreeMap::from(
+                    KEYS.map(|(_, _, name)| (AccountId::named("", name), name.to_owned())),
+                )),
+                log: LogLevel::Requests,
+                ..Now::default()
+            },
             log: None,
             supervisor: None,
             predecessor: None,

@@ -221,12 +221,17 @@ fn a_key_that_cannot_be_sent_is_named_by_position_and_mask() {
             "`\\u{1}...` holds a control character",
         ),
         (
-            r#"{"keys": ["cmd:pass show planted"]}"#,
-            "key 1: `cmd:…` is not supported yet; use `env:NAME`, `file:PATH`",
+            r#"{"keys": ["cmd:echo planted-1234567; echo no entry >&2; exit 7"]}"#,
+            "key 1: the command after `cmd:` failed (exit status: 7): no entry; run it in a shell",
         ),
         (
-            r#"{"keys": ["keychain:planted"]}"#,
-            "`keychain:…` is not supported yet",
+            r#"{"keys": ["cmd:echo sk-planted planted"]}"#,
+            "key 1 (of `cmd:`): `sk-pla...` holds a space",
+        ),
+        (r#"{"keys": ["cmd: "]}"#, "write `cmd:COMMAND`"),
+        (
+            r#"{"keys": ["keychain:a b"]}"#,
+            "key 1: a name in the keychain is 1 to 64",
         ),
         (r#"{"keys": ["env:"]}"#, "write `env:NAME`"),
         (

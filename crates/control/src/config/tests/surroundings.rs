@@ -1,7 +1,9 @@
-//! Warnings that are no refusals, and outgoing proxies.
+//! Warnings that are no refusals, outgoing proxies, and where setup writes.
+
+use std::path::Path;
 
 use super::World;
-use crate::config::NoteLevel;
+use crate::config::{Environment, Flags, Location, NoteLevel};
 
 #[test]
 fn unknown_fields_are_warned_of_with_what_was_probably_meant() {
@@ -224,4 +226,18 @@ fn all_lists_are_shown_unless_a_key_is_called_so() {
         });
         assert_eq!(pool.lists, wanted, "{keys}");
     }
+}
+
+#[test]
+fn where_setup_writes_is_the_named_file_or_the_one_at_home() {
+    let mut world = World::new();
+    let place = |world: &World| Location::for_setup(&world.flags, &world.env).unwrap().path;
+    assert_eq!(place(&world), world.home_file());
+    world.flags.config = Some("new.json".into());
+    assert_eq!(place(&world), world.env.cwd.join("new.json"));
+    assert_eq!(
+        Location::for_setup(&Flags::default(), &Environment::default()),
+        None
+    );
+    assert_ne!(place(&world), Path::new("new.json"));
 }
