@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use api_key_lb_control::config::LogLevel;
+use api_key_lb_control::config::{LogFormat, LogLevel};
 use api_key_lb_control::health::Reloading;
+
+use api_key_lb_control::prices::Prices;
 
 use crate::why::Names;
 
@@ -18,6 +20,12 @@ pub(crate) struct Now {
     pub(crate) accounts: Arc<Names>,
     /// Which requests are printed.
     pub(crate) log: LogLevel,
+    /// What their lines look like.
+    pub(crate) log_format: LogFormat,
+    /// What tokens cost.
+    pub(crate) prices: Arc<Prices>,
+    /// What was noticed when the configuration was read.
+    pub(crate) notes: Arc<[String]>,
     /// How it stands with the configuration.
     pub(crate) reloading: Arc<Reloading>,
 }

@@ -8,9 +8,17 @@ use api_key_lb_control::health::Reloading;
 use api_key_lb_control::{Config, Environment, Flags};
 
 use crate::desk::Outcome;
+use crate::output;
 use crate::printer::Printer;
 use crate::render::count;
 use crate::server::Server;
+
+/// What was noticed when it was read, that a person should look at.
+pub(crate) fn warnings(config: &Config) -> Arc<[String]> {
+    let notes = config.notes.iter();
+    let warnings = notes.filter(|note| note.level == NoteLevel::Warning);
+    warnings.map(|note| note.text.clone()).collect()
+}
 
 /// Reads it again.
 #[derive(Debug)]
@@ -84,6 +92,7 @@ impl Reloader {
                 Outcome::failed(why)
             }
         };
+        server.observer().reloaded(outcome.error.is_none());
         say(&outcome, printer);
         outcome
     }
@@ -103,21 +112,23 @@ impl Reloader {
         server
             .reload(config.plan.clone(), config.ca_file.as_deref())
             .map_err(|error| error.to_string())?;
+        output::follow(config.log_settings);
         server.live().change(|now| {
             now.accounts = Arc::new(config.accounts.clone());
             now.log = config.log;
+            now.log_format = config.log_settings.format;
+            now.prices = config.prices.clone();
+            now.notes = warnings(&config);
             now.reloading = Arc::new(Reloading {
                 error: None,
                 needs_restart: needs_restart.clone(),
             });
         });
-        let warnings = config.notes.iter();
-        let warnings = warnings.filter(|note| note.level == NoteLevel::Warning);
         let outcome = Outcome {
             error: None,
             applied,
             needs_restart,
-            warnings: warnings.map(|note| note.text.clone()).collect(),
+            warnings: warnings(&config).to_vec(),
         };
         self.running = config;
         Ok(outcome)

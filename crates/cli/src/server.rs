@@ -7,26 +7,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::config::LogLevel;
-use api_key_lb_control::health::{About, Health, HealthStore};
 use api_key_lb_control::runtime_file::{Instance, Supervisor};
 use api_key_lb_control::store::Store;
-use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_engine::{End, Engine, EngineError, Setup, State, Stopper};
 use tokio::sync::oneshot;
 use tokio::time::interval;
 
-use crate::admin::{Admin, Explain};
+use crate::admin::Admin;
 use crate::desk::{Desk, Order, Outcome};
 use crate::duties::{Duties, Next, number, tick};
 use crate::exit::Exit;
 use crate::handover::{Heir, Word};
 use crate::live::Live;
+use crate::management::{Management, Observer, Sources};
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
 use crate::signals::{Caught, Signals, TERMINATE};
-use crate::supervisor;
-use crate::why::{Names, Said, Why};
+use crate::why::Names;
 
 /// How long connections that clients keep may bring one more request after another process has taken
 /// over: longer than any known client keeps an idle one (90 s).
@@ -84,6 +82,7 @@ pub(crate) struct Server {
     listeners: Vec<TcpListener>,
     desk: Arc<Desk>,
     live: Arc<Live>,
+    management: Management,
     instance: Instance,
     announced_in: Option<PathBuf>,
     store: Option<Store>,
@@ -135,13 +134,14 @@ impl Server {
         let live = Live::new(setup.accounts, setup.level);
         // Before the first request: it may belong to a session that is remembered.
         let store = memory::open(setup.store, &state, port, printer);
-        let stored = memory::health_of(store.as_ref());
+        let sources = Sources::of(&state, &instance, &addresses, &live, store.as_ref());
         let admin = Admin {
-            health: health_of(&state, &instance, addresses.clone(), live.clone(), stored),
-            why: why_of(&state, port, live.clone()),
+            health: sources.health.clone(),
             token: instance.token.clone(),
             desk: desk.clone(),
         };
+        let (management, control) = Management::start(admin, sources)
+            .context("cannot start the thread that answers `/_lb/`")?;
         // Before the first answer: whoever has one may want to stop it.
         let announced_in = match setup.announce {
             Announce::In(dir) => announce(&instance, dir, printer),
@@ -151,7 +151,7 @@ impl Server {
             listeners: setup.listeners,
             workers: setup.workers,
             extra_ca: setup.ca_file,
-            control: admin.into_paths(),
+            control,
         };
         let engine = match Engine::start(state.clone(), setup) {
             Ok(engine) => engine,
@@ -167,6 +167,7 @@ impl Server {
             listeners,
             desk,
             live,
+            management,
             instance,
             announced_in,
             store,
@@ -191,6 +192,11 @@ impl Server {
     /// What those who show something go by.
     pub(crate) const fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// Who is told of requests that have ended.
+    pub(crate) const fn observer(&self) -> &Observer {
+        self.management.observer()
     }
 
     /// Which one it is.
@@ -234,6 +240,7 @@ impl Server {
 
     /// Ends at once, whatever is running.
     pub(crate) fn abandon(self) {
+        self.management.end_streams();
         self.engine.stop(End::default());
     }
 }
@@ -395,6 +402,7 @@ impl Host {
 fn drain(server: Server, end: End) -> anyhow::Result<(Stopper, oneshot::Receiver<bool>)> {
     // As long as one is open here, the kernel takes connections that nobody accepts.
     drop(server.listeners);
+    server.management.end_streams();
     let engine = server.engine;
     let stopper = engine.stopper();
     stopper.stop(end);
@@ -434,47 +442,4 @@ fn withdraw(instance: &Instance, dir: Option<&Path>, printer: &Printer) {
     if let Some(Err(error)) = dir.map(|dir| instance.remove(dir)) {
         printer.warn(error);
     }
-}
-
-/// What `/_lb/why` answers.
-fn why_of(state: &Arc<State>, port: u16, live: Arc<Live>) -> Explain {
-    let state = state.clone();
-    Box::new(move |asked| {
-        let proxy = Said::new(
-            "running",
-            format!("the one on port {port}; nothing was sent or noted"),
-        );
-        Why::of(&state, &live.now().accounts, asked, proxy)
-    })
-}
-
-/// What `/health` answers.
-fn health_of(
-    state: &Arc<State>,
-    instance: &Instance,
-    listen: Vec<SocketAddr>,
-    live: Arc<Live>,
-    stored: impl Fn() -> HealthStore + Send + Sync + 'static,
-) -> Box<dyn Fn() -> Health + Send + Sync> {
-    let state = state.clone();
-    let supervisor = instance.supervisor.as_ref().map(supervisor::name);
-    let name = instance.instance.clone();
-    let (pid, started): (u32, Moment) = (instance.pid, instance.started);
-    Box::new(move || {
-        let live = live.now();
-        let about = About {
-            version: env!("CARGO_PKG_VERSION"),
-            pid,
-            instance: &name,
-            started,
-            now: state.now(),
-            listen: &listen,
-            dropped_facts: state.facts().dropped(),
-            accounts: &live.accounts,
-            reloading: &live.reloading,
-            supervisor: supervisor.as_deref(),
-            store: Some(stored()),
-        };
-        Health::observe(&state.plan(), &state.snapshot(), &about)
-    })
 }

@@ -4,6 +4,10 @@
 //! - [`setup_file`]: what `setup` writes, leaving comments and unknown fields alone.
 //! - [`health`]: the answer to `GET /health`, written and read.
 //! - [`ledger`]: facts about requests become log lines.
+//! - [`metrics`]: facts become numbers that Prometheus reads.
+//! - [`observed`]: facts become what `/_lb/` tells: recent requests, sessions, sums.
+//! - [`prices`]: what tokens cost.
+//! - [`otlp`]: requests and metrics as OpenTelemetry writes them.
 //! - [`runtime_file`]: how `stop` and `status` find the right process.
 //! - [`store`]: what outlives the process, in one SQLite file per port.
 //!
@@ -12,6 +16,10 @@
 pub mod config;
 pub mod health;
 pub mod ledger;
+pub mod metrics;
+pub mod observed;
+pub mod otlp;
+pub mod prices;
 mod private_file;
 pub mod runtime_file;
 pub mod setup_file;

@@ -17,8 +17,9 @@ use crate::listen::{self, ListenError};
 use crate::log::Log;
 use crate::memory::StoreSetup;
 use crate::notify::Notifier;
+use crate::output::Output;
 use crate::printer::{self, Printer};
-use crate::reload::Reloader;
+use crate::reload::{Reloader, warnings};
 use crate::render::{self, count, path_of};
 use crate::server::{Announce, Host, Server, ServerSetup};
 use crate::supervisor;
@@ -213,6 +214,7 @@ fn flags(args: &StartArgs) -> Flags {
         workers: args.workers,
         no_store: args.no_store,
         log: args.log.map(|log| LogChoice::as_str(log).to_owned()),
+        log_format: args.log_format.map(|format| format.as_str().to_owned()),
         ..args.plan.flags()
     }
 }
@@ -290,6 +292,12 @@ fn serve(
     // Whoever watches this process, and cannot be told of another one, must see it stay.
     let is_followed = args.detached.is_some() || (supervisor.is_some() && notifier.is_heard());
     reloader.runs_by(&config);
+    let (prices, notes) = (config.prices.clone(), warnings(&config));
+    let log_settings = config.log_settings;
+    // Dropped last: what ends before it may have something to say.
+    let _output = Output::start(log_settings, args.detached.clone())
+        .context("cannot start the thread that prints")?;
+    let printer = &printer.queued();
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
         plan: config.plan,
@@ -310,6 +318,11 @@ fn serve(
         },
     };
     let mut server = Server::start(setup, printer)?;
+    server.live().change(|now| {
+        now.prices = prices;
+        now.log_format = log_settings.format;
+        now.notes = notes;
+    });
     if let Some(predecessor) = predecessor {
         predecessor.tell(&Word::Ready);
         predecessor.wait();
@@ -336,6 +349,7 @@ fn serve(
         server.state().clone(),
         server.live().clone(),
         tally,
+        server.observer().clone(),
         *printer,
     )
     .context("cannot start the log")?;

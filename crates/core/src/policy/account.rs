@@ -443,6 +443,9 @@ fn is_low(known: &Known) -> bool {
 }
 
 mod row;
+mod shown;
+
+pub use shown::Headroom;
 
 #[cfg(test)]
 mod tests;
