@@ -46,7 +46,9 @@ impl Log {
         let ended = end.clone();
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || print_until(&ended, &state, &live, tally.as_deref(), &observer, printer))?;
+            .spawn(move || {
+                print_until(&ended, &state, &live, tally.as_deref(), &observer, printer)
+            })?;
         Ok(Self { end, thread })
     }
 
@@ -69,6 +71,7 @@ fn print_until(
     let mut plan = state.plan();
     let mut labels = HashMap::new();
     learn(&plan, &mut labels);
+    observer.learn(&plan);
     let mut dropped = 0;
     loop {
         let ending = end.load(Ordering::Acquire);
@@ -78,6 +81,7 @@ fn print_until(
         let now = state.plan();
         if !Arc::ptr_eq(&plan, &now) {
             learn(&now, &mut labels);
+            observer.learn(&now);
             plan = now;
         }
         let label_of = |key: KeyId| {

@@ -7,6 +7,7 @@ mod commands;
 mod desk;
 mod duties;
 mod exit;
+mod export;
 #[cfg_attr(not(unix), path = "handover_elsewhere.rs")]
 mod handover;
 mod instance;
@@ -18,6 +19,7 @@ mod management;
 mod memory;
 mod notify;
 mod output;
+mod overview;
 mod pasted;
 mod printer;
 mod prompt;

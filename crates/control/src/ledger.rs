@@ -166,7 +166,7 @@ fn seconds(span: Duration) -> String {
 }
 
 /// `812`, `9.4k`, `102k`, `1.3M`.
-fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let (unit, letter) = match number {
         0..1_000 => return number.to_string(),
         1_000..999_500 => (1_000, 'k'),

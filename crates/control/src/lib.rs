@@ -26,3 +26,4 @@ pub mod setup_file;
 pub mod store;
 
 pub use config::{Config, ConfigError, Environment, Flags};
+pub use private_file::random_hex;

@@ -1,7 +1,9 @@
 //! The command line: commands here, their flags and help texts in a file each.
 
 mod asking;
+mod dashboard;
 mod demo;
+mod logs;
 mod running;
 mod setup;
 mod usage;
@@ -14,7 +16,9 @@ use crate::service::ServiceArgs;
 use crate::simulate::SimulateArgs;
 
 pub(crate) use asking::{CheckArgs, StatusArgs, WhyArgs};
+pub(crate) use dashboard::DashboardArgs;
 pub(crate) use demo::DemoArgs;
+pub(crate) use logs::LogsArgs;
 pub(crate) use running::{LogChoice, ReloadArgs, RestartArgs, StartArgs, StopArgs};
 pub(crate) use setup::SetupArgs;
 pub(crate) use usage::{ByChoice, UsageArgs};
@@ -72,6 +76,8 @@ pub(crate) enum Command {
     Service(ServiceArgs),
     /// Show how the proxy and its keys are doing
     Status(StatusArgs),
+    /// Print the address of the dashboard, or open it in the browser
+    Dashboard(DashboardArgs),
     /// Ask the providers whether the keys are valid, whose they are, and what is left
     Check(CheckArgs),
     /// Explain how a request is recognised, and which key it gets
@@ -80,6 +86,8 @@ pub(crate) enum Command {
     Simulate(Box<SimulateArgs>),
     /// Show what was used, by day, key and model
     Usage(UsageArgs),
+    /// Show the log, and what comes
+    Logs(LogsArgs),
     /// See it work: a pretended provider, three keys, a few conversations
     Demo(DemoArgs),
     /// Print a completion script for your shell

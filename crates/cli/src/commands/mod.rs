@@ -2,8 +2,10 @@
 
 mod check;
 mod completions;
+mod dashboard;
 mod demo;
 mod detach;
+mod logs;
 mod orders;
 mod reload;
 mod restart;
@@ -16,6 +18,7 @@ mod status;
 pub(crate) mod stop;
 mod usage;
 mod why;
+mod why_past;
 
 use api_key_lb_control::config::NoteLevel;
 use api_key_lb_control::{Config, Flags};
@@ -41,10 +44,12 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Restart(args)) => restart::run(&args, printer),
         Some(Command::Service(args)) => service::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
+        Some(Command::Dashboard(args)) => dashboard::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Simulate(args)) => simulate::run(&args, printer),
         Some(Command::Usage(args)) => usage::run(&args, printer),
+        Some(Command::Logs(args)) => logs::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
         Some(Command::Completions { shell }) => completions::run(shell, printer),
     }

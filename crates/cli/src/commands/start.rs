@@ -300,6 +300,7 @@ fn serve(
     let printer = &printer.queued();
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
+        otlp: config.otlp,
         plan: config.plan,
         listeners,
         workers: config.workers,
@@ -360,6 +361,7 @@ fn serve(
         predecessor: predecessor.take(),
         log: Some(log),
         store,
+        export: server.take_export(),
     };
     let ending = host.serve(server, duties, printer)?;
     Ok(ending.into())

@@ -11,6 +11,10 @@ const MOST_WEBSOCKETS: u64 = 100_000;
 /// The most bytes of a body: 64 GB.
 const MOST_BYTES: u64 = 64 << 30;
 
+/// The most bytes of one file of the log: 1 GB.
+const MOST_LOG_BYTES: u64 = 1 << 30;
+/// The most files of the log that are kept.
+const MOST_LOG_FILES: u64 = 100;
 /// The most days that usage is kept: ten years.
 const MOST_DAYS: u64 = 3_660;
 
@@ -25,6 +29,8 @@ pub(crate) enum Kind {
     Text,
     /// A whole number, or a text that is one, from the first to the second.
     Whole(u64, u64),
+    /// A number, or a text that is one.
+    Number,
     Switch,
     /// One of some words, or true or false where those say the same.
     Choice,
@@ -36,6 +42,12 @@ pub(crate) enum Kind {
     Rules,
     /// Rules for what an error means.
     Errors,
+    /// Prices of models.
+    Prices,
+    /// Where OpenTelemetry goes.
+    Otlp,
+    /// An object of texts.
+    Headers,
     /// Known and of no concern to us.
     Ignored,
 }
@@ -131,6 +143,16 @@ pub(crate) const FIELDS: &[Field] = &[
     field("log", Kind::Text, "\"requests\"")
         .flag("--log")
         .variable("AKLB_LOG"),
+    field("log_format", Kind::Text, "\"json\"")
+        .flag("--log-format")
+        .variable("AKLB_LOG_FORMAT"),
+    field("log_bytes", Kind::Whole(0, MOST_LOG_BYTES), "10000000").variable("AKLB_LOG_BYTES"),
+    field("log_files", Kind::Whole(0, MOST_LOG_FILES), "5").variable("AKLB_LOG_FILES"),
+    field(
+        "prices",
+        Kind::Prices,
+        "{\"glm-4.6\": {\"input\": 0.6, \"cached\": 0.11, \"output\": 2.2}}",
+    ),
     field(
         "session_rules",
         Kind::Rules,
@@ -145,6 +167,8 @@ pub(crate) const FIELDS: &[Field] = &[
         .flag("--no-store")
         .variable("AKLB_STORE"),
     field("usage_days", Kind::Whole(1, MOST_DAYS), "400").variable("AKLB_USAGE_DAYS"),
+    field("otlp", Kind::Otlp, "{\"endpoint\": \"http://127.0.0.1:4318\"}")
+        .variable("AKLB_OTLP"),
     field("provider", Kind::Text, "\"zai\""),
     field("split_subagents", Kind::Choice, "\"auto\"").variable("AKLB_SPLIT_SUBAGENTS"),
     field("$schema", Kind::Ignored, ""),
@@ -183,6 +207,27 @@ pub(crate) const ERROR_FIELDS: &[Field] = &[
     field("for_ms", Kind::Whole(1, MOST_MS), "60000"),
 ];
 
+/// The fields of a price, in US dollars for a million tokens.
+pub(crate) const PRICE_FIELDS: &[Field] = &[
+    field("input", Kind::Number, "0.6"),
+    field("cached", Kind::Number, "0.11"),
+    field("written", Kind::Number, "0.6"),
+    field("output", Kind::Number, "2.2"),
+];
+
+/// The fields of `otlp`.
+pub(crate) const OTLP_FIELDS: &[Field] = &[
+    field("endpoint", Kind::Text, "\"http://127.0.0.1:4318\""),
+    field(
+        "headers",
+        Kind::Headers,
+        "{\"authorization\": \"Bearer env:OTLP_TOKEN\"}",
+    ),
+    field("interval_ms", Kind::Whole(100, MOST_MS), "10000"),
+    field("export", Kind::Texts, "[\"traces\", \"metrics\"]"),
+    field("service", Kind::Text, "\"api-key-lb\""),
+];
+
 /// What people write who know other programs.
 const ALIASES: &[(&str, &str)] = &[
     ("apikey", "key"),
@@ -200,6 +245,19 @@ const ALIASES: &[(&str, &str)] = &[
     ("tokens", "client_tokens"),
     ("threads", "workers"),
     ("loglevel", "log"),
+    ("format", "log_format"),
+    ("price", "prices"),
+    ("costs", "prices"),
+    ("prompt", "input"),
+    ("completion", "output"),
+    ("cachedinput", "cached"),
+    ("cacheread", "cached"),
+    ("cachewrite", "written"),
+    ("opentelemetry", "otlp"),
+    ("otel", "otlp"),
+    ("telemetry", "otlp"),
+    ("servicename", "service"),
+    ("signals", "export"),
     ("ca", "ca_file"),
     ("rules", "session_rules"),
     ("sessionheader", "session_rules"),

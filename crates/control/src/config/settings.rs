@@ -10,13 +10,18 @@ use super::environment::Environment;
 use super::field::FIELDS;
 use super::finding::{Findings, Place, Sourced};
 use super::sheet::{Sheet, switch, whole};
-use super::{DEFAULT_PORT, Listen, LogLevel, credential, network};
+use super::{DEFAULT_PORT, Listen, LogFormat, LogLevel, LogSettings, credential, network};
 
 /// The most worker threads unless a number is configured: the machine belongs to the agents.
 const MOST_DEFAULT_WORKERS: usize = 4;
 
 /// Days that usage is kept: this month can be compared with the same one of last year.
 const DEFAULT_USAGE_DAYS: u32 = 400;
+
+/// Bytes of one file of the log: some 50,000 requests …
+const DEFAULT_LOG_BYTES: u64 = 10_000_000;
+/// … and how many of them are kept besides the one that is written.
+const DEFAULT_LOG_FILES: u32 = 5;
 
 pub(super) fn setting(sheet: &Sheet, name: &str, findings: &mut Findings) -> Option<u64> {
     whole(FIELDS, &sheet.scalars, name, findings)
@@ -34,6 +39,22 @@ pub(super) fn log_level(sheet: &Sheet, findings: &mut Findings) -> LogLevel {
         findings.problem(&given.place, error);
         LogLevel::default()
     })
+}
+
+pub(super) fn log_settings(sheet: &Sheet, findings: &mut Findings) -> LogSettings {
+    let format = sheet.scalars.get("log_format").map(|given| {
+        given.value.parse().unwrap_or_else(|error: String| {
+            findings.problem(&given.place, error);
+            LogFormat::default()
+        })
+    });
+    LogSettings {
+        format: format.unwrap_or_default(),
+        bytes: setting(sheet, "log_bytes", findings).unwrap_or(DEFAULT_LOG_BYTES),
+        files: setting(sheet, "log_files", findings)
+            .and_then(|files| u32::try_from(files).ok())
+            .unwrap_or(DEFAULT_LOG_FILES),
+    }
 }
 
 pub(super) fn ca_file(

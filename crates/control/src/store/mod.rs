@@ -9,7 +9,6 @@
 
 mod by_session;
 mod file;
-mod hours;
 mod recognised;
 mod rows;
 mod schema;
@@ -29,11 +28,10 @@ use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::{KeyId, Moment};
 
 pub use file::path;
-pub use hours::hours;
 pub use series::{Columns, Series, Span, series};
 pub use tally::{Counts, Tally};
 pub use tidy::Retention;
-pub use time::{HOURS_OF_A_DAY, first_hour, hour};
+pub use time::{HOURS_OF_A_DAY, first_hour, hour, minute};
 pub use usage::{By, Line, Pruned, Report, Worth, prune, report};
 pub use writer::{Standing, Store};
 
