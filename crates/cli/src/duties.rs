@@ -6,6 +6,7 @@ use api_key_lb_control::store::Store;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 
 use crate::desk::{Order, Outcome};
+use crate::export::Export;
 use crate::handover::{Heir, Letter, Predecessor, Recipe, Word};
 use crate::log::Log;
 use crate::memory;
@@ -35,6 +36,8 @@ pub(crate) struct Duties {
     pub(crate) log: Option<Log>,
     /// What outlives the process.
     pub(crate) store: Option<Store>,
+    /// Sends OpenTelemetry.
+    pub(crate) export: Option<Export>,
 }
 
 /// Why serving ends.
@@ -140,6 +143,9 @@ impl Duties {
     pub(crate) fn end(&mut self) {
         if let Some(log) = self.log.take() {
             log.finish();
+        }
+        if let Some(export) = self.export.take() {
+            export.finish();
         }
         if let Some(store) = self.store.take() {
             store.finish();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_key_lb_control::config::LogLevel;
+use api_key_lb_control::config::{LogLevel, Otlp};
 use api_key_lb_control::runtime_file::{Instance, Supervisor};
 use api_key_lb_control::store::Store;
 use api_key_lb_core::plan::Plan;
@@ -18,6 +18,7 @@ use crate::admin::Admin;
 use crate::desk::{Desk, Order, Outcome};
 use crate::duties::{Duties, Next, number, tick};
 use crate::exit::Exit;
+use crate::export::Export;
 use crate::handover::{Heir, Word};
 use crate::live::Live;
 use crate::management::{Management, Observer, Sources};
@@ -61,6 +62,8 @@ pub(crate) struct ServerSetup {
     pub(crate) announce: Announce,
     /// What outlives the process; `None` if nothing does.
     pub(crate) store: Option<StoreSetup>,
+    /// Where OpenTelemetry is exported to; `None` if nowhere.
+    pub(crate) otlp: Option<Otlp>,
 }
 
 /// Where `stop` shall find an instance.
@@ -86,6 +89,7 @@ pub(crate) struct Server {
     instance: Instance,
     announced_in: Option<PathBuf>,
     store: Option<Store>,
+    export: Option<Export>,
 }
 
 /// How serving came to its end.
@@ -134,7 +138,10 @@ impl Server {
         let live = Live::new(setup.accounts, setup.level);
         // Before the first request: it may belong to a session that is remembered.
         let store = memory::open(setup.store, &state, port, printer);
-        let sources = Sources::of(&state, &instance, &addresses, &live, store.as_ref());
+        let mut sources = Sources::of(&state, &instance, &addresses, &live, store.as_ref());
+        let export = setup.otlp.and_then(|otlp| {
+            Export::start(otlp, &mut sources, &instance, setup.ca_file.as_deref(), printer)
+        });
         let admin = Admin {
             health: sources.health.clone(),
             token: instance.token.clone(),
@@ -171,12 +178,18 @@ impl Server {
             instance,
             announced_in,
             store,
+            export,
         })
     }
 
     /// What outlives the process, if anything does. Whoever takes it ends it.
     pub(crate) const fn take_store(&mut self) -> Option<Store> {
         self.store.take()
+    }
+
+    /// What sends OpenTelemetry, if anything does. Whoever takes it ends it.
+    pub(crate) const fn take_export(&mut self) -> Option<Export> {
+        self.export.take()
     }
 
     /// Serves by another plan from now on.

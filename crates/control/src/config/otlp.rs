@@ -24,7 +24,12 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
 /// The most headers.
 const MOST_HEADERS: usize = 16;
 /// Headers that are ours.
-const OWN_HEADERS: &[&str] = &["host", "content-type", "content-length", "transfer-encoding"];
+const OWN_HEADERS: &[&str] = &[
+    "host",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+];
 
 /// What is exported, where to, and how.
 #[derive(Clone)]
@@ -94,7 +99,12 @@ pub(super) fn entry(field: &Field, node: Node, findings: &mut Findings) -> Optio
         }
         Value::Object(members) => members,
         _ => {
-            wrong_kind(field, "an object, or a text with its endpoint", &node, findings);
+            wrong_kind(
+                field,
+                "an object, or a text with its endpoint",
+                &node,
+                findings,
+            );
             return None;
         }
     };
@@ -288,7 +298,10 @@ mod tests {
         assert_eq!(otlp.headers[0].1.expose(), "Bearer planted-token");
         assert_eq!(otlp.headers[1].1.expose(), "planted-team");
         assert!(otlp.traces && !otlp.metrics);
-        assert_eq!((otlp.interval.as_millis(), otlp.service.as_str()), (500, "mine"));
+        assert_eq!(
+            (otlp.interval.as_millis(), otlp.service.as_str()),
+            (500, "mine")
+        );
         let shown = format!("{otlp:?}");
         assert!(!shown.contains("planted"), "{shown}");
     }
@@ -298,14 +311,35 @@ mod tests {
         for (settings, part) in [
             (json!({}), "needs an `endpoint`"),
             (json!(7), "must be an object"),
-            (json!("https://me:planted@h"), "put credentials into `headers`"),
+            (
+                json!("https://me:planted@h"),
+                "put credentials into `headers`",
+            ),
             (json!("https://h?planted"), "the endpoint of `otlp`"),
-            (json!({"endpoint": "https://h", "export": "logs"}), "`export` of `otlp` takes"),
-            (json!({"endpoint": "https://h", "interval_ms": 1}), "`interval_ms` must be"),
-            (json!({"endpoint": "https://h", "headers": {"planted:": "x"}}), "cannot be set"),
-            (json!({"endpoint": "https://h", "headers": {"host": "x"}}), "cannot be set"),
-            (json!({"endpoint": "https://h", "headers": {"a": "env:NONE"}}), "NONE is not set"),
-            (json!({"endpoint": "https://h", "headers": {"a": 7}}), "object of texts"),
+            (
+                json!({"endpoint": "https://h", "export": "logs"}),
+                "`export` of `otlp` takes",
+            ),
+            (
+                json!({"endpoint": "https://h", "interval_ms": 1}),
+                "`interval_ms` must be",
+            ),
+            (
+                json!({"endpoint": "https://h", "headers": {"planted:": "x"}}),
+                "cannot be set",
+            ),
+            (
+                json!({"endpoint": "https://h", "headers": {"host": "x"}}),
+                "cannot be set",
+            ),
+            (
+                json!({"endpoint": "https://h", "headers": {"a": "env:NONE"}}),
+                "NONE is not set",
+            ),
+            (
+                json!({"endpoint": "https://h", "headers": {"a": 7}}),
+                "object of texts",
+            ),
         ] {
             let error = load(&settings, &[]).expect_err(&settings.to_string());
             assert!(error.contains(part), "`{part}` in {error}");

@@ -43,12 +43,7 @@ pub struct Rendered {
 
 impl Metrics {
     /// Counts what `facts` say. `label_of` is what people call a key.
-    pub fn observe(
-        &self,
-        facts: &[Fact],
-        prices: &Prices,
-        label_of: &dyn Fn(KeyId) -> String,
-    ) {
+    pub fn observe(&self, facts: &[Fact], prices: &Prices, label_of: &dyn Fn(KeyId) -> String) {
         if facts.is_empty() {
             return;
         }
@@ -85,8 +80,7 @@ impl Metrics {
             let counted = self.counted();
             let symbols = &counted.symbols;
             let count = |metric, counter| Family::counted(metric, counter, symbols);
-            let distribution =
-                |metric, histogram| Family::distributed(metric, histogram, symbols);
+            let distribution = |metric, histogram| Family::distributed(metric, histogram, symbols);
             vec![
                 count(&table::REQUESTS, &counted.requests),
                 count(&table::OWN_ANSWERS, &counted.own_answers),

@@ -244,10 +244,9 @@ const fn attempt_outcome(attempt: &Attempt, ending: Option<Ending>) -> &'static 
         (Matter::Served, _) => "served",
         (Matter::Request | Matter::State, _) => "client_error",
         (Matter::Key | Matter::Suspicion | Matter::Entitlement, _) => "refused",
-        (
-            Matter::AccountRate | Matter::ModelRate | Matter::Concurrency | Matter::FairUse,
-            _,
-        ) => "throttled",
+        (Matter::AccountRate | Matter::ModelRate | Matter::Concurrency | Matter::FairUse, _) => {
+            "throttled"
+        }
         (Matter::AccountQuota | Matter::ModelQuota | Matter::Credit, _) => "quota",
         (Matter::Overload, _) => "overloaded",
         (Matter::Server, _) => "server_error",

@@ -22,9 +22,8 @@ impl Process {
     #[cfg(target_os = "linux")]
     pub(super) fn now() -> Self {
         use rustix::time::{ClockId, clock_gettime};
-        let read = |name: &str| {
-            std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default()
-        };
+        let read =
+            |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         let (status, limits) = (read("status"), read("limits"));
         let cpu = clock_gettime(ClockId::ProcessCPUTime);
         let cpu = std::time::Duration::try_from(cpu);
@@ -71,7 +70,10 @@ mod tests {
             ("most files", process.most_files),
             ("threads", process.threads),
         ] {
-            assert!(number.is_some_and(|number| number > 0.0), "{what}: {number:?}");
+            assert!(
+                number.is_some_and(|number| number > 0.0),
+                "{what}: {number:?}"
+            );
         }
         assert!(process.resident < process.mapped);
     }

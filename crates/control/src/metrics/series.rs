@@ -170,9 +170,10 @@ impl Family {
     }
 
     pub(super) fn counted(metric: &'static Metric, counter: &Counter, symbols: &Symbols) -> Self {
-        let points = counter.0.iter().map(|(labels, count)| {
-            (texts(metric, labels, symbols), Number::One(*count))
-        });
+        let points = counter
+            .0
+            .iter()
+            .map(|(labels, count)| (texts(metric, labels, symbols), Number::One(*count)));
         Self::sorted(metric, points.collect())
     }
 
@@ -181,12 +182,10 @@ impl Family {
         histogram: &Histogram,
         symbols: &Symbols,
     ) -> Self {
-        let points = histogram.series.iter().map(|(labels, series)| {
-            (
-                texts(metric, labels, symbols),
-                Number::Many(series.clone()),
-            )
-        });
+        let points = histogram
+            .series
+            .iter()
+            .map(|(labels, series)| (texts(metric, labels, symbols), Number::Many(series.clone())));
         Self::sorted(metric, points.collect())
     }
 
@@ -196,11 +195,7 @@ impl Family {
     }
 }
 
-fn texts(
-    metric: &Metric,
-    labels: &[Symbol; WIDTH],
-    symbols: &Symbols,
-) -> Vec<Cow<'static, str>> {
+fn texts(metric: &Metric, labels: &[Symbol; WIDTH], symbols: &Symbols) -> Vec<Cow<'static, str>> {
     let labels = labels.iter().take(metric.labels.len());
     labels
         .map(|label| Cow::Owned(symbols.text(*label).to_owned()))

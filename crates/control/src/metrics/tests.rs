@@ -254,7 +254,10 @@ fn open_metrics_names_counters_without_their_suffix_and_ends() {
         &label,
     );
     let page = metrics.render(&gauges(), Some("application/openmetrics-text"));
-    assert!(page.content_type.starts_with("application/openmetrics-text"));
+    assert!(
+        page.content_type
+            .starts_with("application/openmetrics-text")
+    );
     has(
         &page.body,
         &[
@@ -281,7 +284,9 @@ fn parse(line: &str) -> Option<(String, Vec<(String, String)>, f64)> {
         rest = inner;
         loop {
             let (label, after) = rest.split_once("=\"")?;
-            let is_name = label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let is_name = label
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
             is_name.then_some(())?;
             let mut value = String::new();
             let mut letters = after.char_indices();
@@ -365,10 +370,7 @@ fn the_documentation_names_every_metric() {
             metric.help
         );
     }
-    let (begin, end) = (
-        "<!-- generated: metrics -->\n",
-        "<!-- end of metrics -->\n",
-    );
+    let (begin, end) = ("<!-- generated: metrics -->\n", "<!-- end of metrics -->\n");
     let text = std::fs::read_to_string(&path).unwrap();
     let from = text.find(begin).expect("the mark of the beginning") + begin.len();
     let to = from + text[from..].find(end).expect("the mark of the end");
@@ -403,5 +405,8 @@ fn cost_of_a_fact() {
     println!("{} ns per fact", began.elapsed().as_nanos() / 200_000);
     let began = Instant::now();
     let bytes = metrics.render(&gauges(), None).body.len();
-    println!("{} µs for a page of {bytes} bytes", began.elapsed().as_micros());
+    println!(
+        "{} µs for a page of {bytes} bytes",
+        began.elapsed().as_micros()
+    );
 }

@@ -12,17 +12,20 @@ pub(super) struct Attributes(Vec<Value>);
 impl Attributes {
     pub(super) fn text(&mut self, key: &str, value: impl Into<String>) {
         let value: String = value.into();
-        self.0.push(json!({"key": key, "value": {"stringValue": value}}));
+        self.0
+            .push(json!({"key": key, "value": {"stringValue": value}}));
     }
 
     pub(super) fn count(&mut self, key: &str, value: impl TryInto<i64>) {
         // 64 bits are a text in this JSON.
         let value = value.try_into().unwrap_or(i64::MAX).to_string();
-        self.0.push(json!({"key": key, "value": {"intValue": value}}));
+        self.0
+            .push(json!({"key": key, "value": {"intValue": value}}));
     }
 
     pub(super) fn number(&mut self, key: &str, value: f64) {
-        self.0.push(json!({"key": key, "value": {"doubleValue": value}}));
+        self.0
+            .push(json!({"key": key, "value": {"doubleValue": value}}));
     }
 
     pub(super) fn into_value(self) -> Value {

@@ -243,7 +243,10 @@ fn own_metric(family: &Family, times: &Times) -> Value {
 
 /// Without what Prometheus wants at the end of a name, and OpenTelemetry beside it.
 fn own_name(metric: &Metric) -> String {
-    let name = metric.name.strip_prefix("api_key_lb_").unwrap_or(metric.name);
+    let name = metric
+        .name
+        .strip_prefix("api_key_lb_")
+        .unwrap_or(metric.name);
     let name = name.strip_suffix("_total").unwrap_or(name);
     let name = match metric.unit() {
         unit @ ("seconds" | "bytes") => name.strip_suffix(unit).unwrap_or(name),

@@ -29,7 +29,10 @@ pub(super) fn spans(
     }
     let trace = fact.trace.map_or_else(|| ids.trace(), |trace| trace.id);
     let span = ids.span();
-    let model = models.admit(fact).then_some(fact.model.as_deref()).flatten();
+    let model = models
+        .admit(fact)
+        .then_some(fact.model.as_deref())
+        .flatten();
     let operation = semantics::operation(fact);
     let name = match (operation, model) {
         (Some(operation), Some(model)) => format!("{operation} {model}"),
@@ -110,7 +113,10 @@ fn attributes(
     attributes.count("api_key_lb.attempts", fact.attempts.len());
     attributes.number("api_key_lb.waited_seconds", fact.waited.as_secs_f64());
     if fact.status != 0 {
-        attributes.number("api_key_lb.first_byte_seconds", fact.first_byte.as_secs_f64());
+        attributes.number(
+            "api_key_lb.first_byte_seconds",
+            fact.first_byte.as_secs_f64(),
+        );
     }
     if fact.ending == Ending::ClientLeft {
         attributes.text("api_key_lb.ending", "client_left");

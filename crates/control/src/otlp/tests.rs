@@ -250,7 +250,10 @@ fn metrics_have_the_histograms_of_the_conventions_and_our_own() {
     assert_eq!(requests["sum"]["isMonotonic"], true);
     assert_eq!(requests["sum"]["dataPoints"][0]["asDouble"], 1.0);
     assert_eq!(named("api_key_lb.wait")["unit"], "s");
-    assert_eq!(named("api_key_lb.sessions")["gauge"]["dataPoints"][0]["asDouble"], 0.0);
+    assert_eq!(
+        named("api_key_lb.sessions")["gauge"]["dataPoints"][0]["asDouble"],
+        0.0
+    );
     assert!(!body.to_string().contains("planted"));
     // Nothing that is no number, which JSON would not have.
     assert!(!all.to_string().contains("null"), "{all}");
@@ -259,7 +262,10 @@ fn metrics_have_the_histograms_of_the_conventions_and_our_own() {
 #[test]
 fn what_a_receiver_refuses_of_what_it_took_is_counted() {
     for (answer, count) in [
-        (r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"x"}}"#, 3),
+        (
+            r#"{"partialSuccess":{"rejectedSpans":"3","errorMessage":"x"}}"#,
+            3,
+        ),
         (r#"{"partialSuccess":{"rejectedDataPoints":2}}"#, 2),
         (r#"{"partialSuccess":{}}"#, 0),
         ("{}", 0),
