@@ -1,14 +1,15 @@
-//! What the proxy itself answers: `/health` and the paths under `/_lb/`.
+//! What a worker answers itself: `/health`, and orders to the process. The other paths under `/_lb/`
+//! are answered by [`crate::management`].
 
 use std::sync::Arc;
 
 use api_key_lb_control::health::Health;
 use api_key_lb_core::Secret;
 use api_key_lb_core::wire::reply::{ERROR_HEADER, Reply};
-use api_key_lb_engine::{ControlPaths, ControlRequest};
+use api_key_lb_engine::ControlRequest;
 use http::header::{ALLOW, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::desk::{Desk, Order, Standing};
 use crate::why::{Asked, Why};
@@ -35,9 +36,7 @@ pub(crate) type Explain = Box<dyn Fn(&Asked) -> Option<Why> + Send + Sync>;
 /// What these paths can see and do.
 pub(crate) struct Admin {
     /// What `/health` answers now.
-    pub(crate) health: Box<dyn Fn() -> Health + Send + Sync>,
-    /// What would become of a request; `None` if it is no HTTP.
-    pub(crate) why: Explain,
+    pub(crate) health: Arc<dyn Fn() -> Health + Send + Sync>,
     /// What a request that needs the token of the instance must carry.
     pub(crate) token: Secret,
     /// Takes what the process shall do.
@@ -45,33 +44,20 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// As the engine wants it.
-    pub(crate) fn into_paths(self) -> ControlPaths {
-        Arc::new(move |request: &ControlRequest<'_>| self.answer(request))
-    }
-
-    fn answer(&self, request: &ControlRequest<'_>) -> Reply {
-        let read = *request.method == Method::GET || *request.method == Method::HEAD;
-        match request.path {
+    /// The answer, if it is one that can be given at once; the other paths are answered elsewhere.
+    pub(crate) fn answer(&self, request: &ControlRequest) -> Option<Reply> {
+        let read = *request.method() == Method::GET || *request.method() == Method::HEAD;
+        let posts = *request.method() == Method::POST;
+        Some(match request.uri().path() {
             HEALTH_PATH if read => Reply::json(StatusCode::OK, &(self.health)()),
-            "/_lb" | "/_lb/" if read => Reply::json(StatusCode::OK, &contents()),
-            STOP_PATH if *request.method == Method::POST => self.take(Order::Stop, request.headers),
-            RELOAD_PATH if *request.method == Method::POST => {
-                self.take(Order::Reload, request.headers)
-            }
-            RESTART_PATH if *request.method == Method::POST => {
-                self.take(Order::Restart, request.headers)
-            }
-            WHY_PATH if *request.method == Method::POST => self.why(request),
-            HEALTH_PATH | "/_lb" | "/_lb/" => wrong_method("GET, HEAD"),
-            STOP_PATH | RELOAD_PATH | RESTART_PATH | WHY_PATH => wrong_method("POST"),
+            STOP_PATH if posts => self.take(Order::Stop, request.headers()),
+            RELOAD_PATH if posts => self.take(Order::Reload, request.headers()),
+            RESTART_PATH if posts => self.take(Order::Restart, request.headers()),
+            HEALTH_PATH => wrong_method("GET, HEAD"),
+            STOP_PATH | RELOAD_PATH | RESTART_PATH => wrong_method("POST"),
             path if path.starts_with(ORDERS_PATH) && read => self.outcome(request),
-            path => refuse(
-                StatusCode::NOT_FOUND,
-                "no_such_path",
-                &format!("there is nothing at {path}; GET /_lb/ lists what there is"),
-            ),
-        }
+            _ => return None,
+        })
     }
 
     /// Takes an order: it is carried out elsewhere, since a worker must not be held up.
@@ -98,15 +84,15 @@ impl Admin {
     }
 
     /// What came of an order.
-    fn outcome(&self, request: &ControlRequest<'_>) -> Reply {
-        if !self.carries_token(request.headers) {
+    fn outcome(&self, request: &ControlRequest) -> Reply {
+        if !self.carries_token(request.headers()) {
             return refuse(
                 StatusCode::FORBIDDEN,
                 "instance_token",
                 "what came of an order is told with the token of this instance only",
             );
         }
-        let number = request.path.strip_prefix(ORDERS_PATH);
+        let number = request.uri().path().strip_prefix(ORDERS_PATH);
         let number = number.and_then(|number| number.parse().ok()).unwrap_or(0);
         match self.desk.standing(number) {
             Standing::Open => Reply::json(StatusCode::OK, &json!({"done": false})),
@@ -121,56 +107,25 @@ impl Admin {
         }
     }
 
-    fn why(&self, request: &ControlRequest<'_>) -> Reply {
-        if !self.carries_token(request.headers) {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                "instance_token",
-                "explaining needs the token of this instance; use `api-key-lb why` as the user who started it",
-            );
-        }
-        let asked = serde_json::from_slice::<Asked>(request.body).ok();
-        match asked.and_then(|asked| (self.why)(&asked)) {
-            Some(why) => Reply::json(StatusCode::OK, &why),
-            // Without the reason, which might quote a credential.
-            None => refuse(
-                StatusCode::BAD_REQUEST,
-                "bad_question",
-                "the body must be {\"method\", \"path\", \"headers\": [[name, value], …], \"body\": text}; \
-                 use `api-key-lb why --request FILE`",
-            ),
-        }
-    }
-
-    fn carries_token(&self, headers: &HeaderMap) -> bool {
-        let bearer = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        let own = headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
-        [bearer, own]
-            .into_iter()
-            .flatten()
-            .any(|offered| self.token.matches(offered))
+    /// Whether a request carries the token of the instance.
+    pub(crate) fn carries_token(&self, headers: &HeaderMap) -> bool {
+        carries_token(&self.token, headers)
     }
 }
 
-fn contents() -> Value {
-    json!({
-        "name": "api-key-lb",
-        "version": env!("CARGO_PKG_VERSION"),
-        "paths": {
-            "GET /health": "how the proxy and its keys are doing",
-            "GET /_lb/": "this list",
-            "POST /_lb/why": "explains what would become of a request; needs the token of the instance, which `api-key-lb why` knows",
-            "POST /_lb/reload": "reads the configuration again; needs the token of the instance, which `api-key-lb reload` knows",
-            "POST /_lb/restart": "hands over to a new process; needs the token of the instance, which `api-key-lb restart` knows",
-            "GET /_lb/orders/NUMBER": "what came of such an order; needs the token of the instance",
-            "POST /_lb/stop": "stops the proxy; needs the token of the instance, which `api-key-lb stop` knows",
-        },
-    })
+/// Whether a request carries this token.
+pub(crate) fn carries_token(token: &Secret, headers: &HeaderMap) -> bool {
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let own = headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
+    [bearer, own]
+        .into_iter()
+        .flatten()
+        .any(|offered| token.matches(offered))
 }
 
-fn wrong_method(allowed: &'static str) -> Reply {
+pub(crate) fn wrong_method(allowed: &'static str) -> Reply {
     refuse(
         StatusCode::METHOD_NOT_ALLOWED,
         "wrong_method",
@@ -179,7 +134,7 @@ fn wrong_method(allowed: &'static str) -> Reply {
     .with(ALLOW, HeaderValue::from_static(allowed))
 }
 
-fn refuse(status: StatusCode, code: &'static str, message: &str) -> Reply {
+pub(crate) fn refuse(status: StatusCode, code: &'static str, message: &str) -> Reply {
     let body = json!({"error": {"message": message, "type": "api_key_lb_error", "code": code}});
     Reply::json(status, &body).with(ERROR_HEADER, HeaderValue::from_static(code))
 }
@@ -191,13 +146,12 @@ mod tests {
     fn admin() -> (Admin, Arc<Desk>) {
         let desk = Arc::new(Desk::default());
         let admin = Admin {
-            health: Box::new(|| {
+            health: Arc::new(|| {
                 serde_json::from_value(json!({
                     "status": "ok", "target": "https://h", "keys": [], "sessions": 0, "uptime_ms": 1
                 }))
                 .unwrap()
             }),
-            why: Box::new(|_| None),
             token: Secret::new("the-token".into()),
             desk: desk.clone(),
         };
@@ -210,17 +164,13 @@ mod tests {
         path: &str,
         header: Option<(&'static str, &str)>,
     ) -> Reply {
-        let mut headers = HeaderMap::new();
+        let mut request = ControlRequest::default();
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
         if let Some((name, value)) = header {
-            headers.insert(name, value.parse().unwrap());
+            request.headers_mut().insert(name, value.parse().unwrap());
         }
-        admin.answer(&ControlRequest {
-            method: &method,
-            path,
-            query: None,
-            headers: &headers,
-            body: b"{}",
-        })
+        admin.answer(&request).unwrap()
     }
 
     fn stops(desk: &Desk) -> bool {
@@ -302,17 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn explaining_needs_the_token_and_a_question() {
-        let (admin, _) = admin();
-        let status = |header| ask(&admin, Method::POST, WHY_PATH, header).status.as_u16();
-        assert_eq!(status(None), 403);
-        assert_eq!(status(Some(("x-lb-token", "the-token"))), 400);
-        let reply = ask(&admin, Method::GET, WHY_PATH, None);
-        assert_eq!(reply.status.as_u16(), 405);
-    }
-
-    #[test]
-    fn a_wrong_method_or_path_is_told_what_is_right() {
+    fn a_wrong_method_is_told_what_is_right() {
         let (admin, stop) = admin();
         let reply = ask(
             &admin,
@@ -332,9 +272,5 @@ mod tests {
             ask(&admin, Method::DELETE, "/health", None).status.as_u16(),
             405
         );
-        let reply = ask(&admin, Method::GET, "/_lb/what", None);
-        assert_eq!(reply.status.as_u16(), 404);
-        assert!(reply.body.contains("GET /_lb/ lists"), "{}", reply.body);
-        assert_eq!(ask(&admin, Method::GET, "/_lb/", None).status.as_u16(), 200);
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot::error::RecvError;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 
 use crate::desk::{Order, Outcome};
+use crate::export::Export;
 use crate::handover::{Heir, Letter, Predecessor, Recipe, Word};
 use crate::log::Log;
 use crate::memory;
@@ -37,6 +38,8 @@ pub(crate) struct Duties {
     pub(crate) log: Option<Log>,
     /// What outlives the process.
     pub(crate) store: Option<Store>,
+    /// Sends OpenTelemetry.
+    pub(crate) export: Option<Export>,
 }
 
 /// Why serving ends.
@@ -175,6 +178,9 @@ impl Duties {
     pub(crate) fn end(&mut self) {
         if let Some(log) = self.log.take() {
             log.finish();
+        }
+        if let Some(export) = self.export.take() {
+            export.finish();
         }
         if let Some(store) = self.store.take() {
             store.finish();

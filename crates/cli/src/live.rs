@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_key_lb_control::Config;
-use api_key_lb_control::config::{DisabledKey, LogLevel};
+use api_key_lb_control::config::{DisabledKey, LogFormat, LogLevel, NoteLevel};
 use api_key_lb_control::health::Reloading;
+use api_key_lb_control::prices::Prices;
 
 use crate::why::Names;
 
@@ -24,6 +25,12 @@ pub(crate) struct Now {
     pub(crate) file: Option<PathBuf>,
     /// Which requests are printed.
     pub(crate) log: LogLevel,
+    /// What their lines look like.
+    pub(crate) log_format: LogFormat,
+    /// What tokens cost.
+    pub(crate) prices: Arc<Prices>,
+    /// What was noticed when the configuration was read.
+    pub(crate) notes: Arc<[String]>,
     /// How it stands with the configuration.
     pub(crate) reloading: Arc<Reloading>,
 }
@@ -36,9 +43,19 @@ impl Now {
             disabled: Arc::new(config.disabled.clone()),
             file: config.file.clone(),
             log: config.log,
+            log_format: config.log_settings.format,
+            prices: config.prices.clone(),
+            notes: warnings(config),
             reloading: Arc::default(),
         }
     }
+}
+
+/// What was noticed when it was read, that a person should look at.
+pub(crate) fn warnings(config: &Config) -> Arc<[String]> {
+    let notes = config.notes.iter();
+    let warnings = notes.filter(|note| note.level == NoteLevel::Warning);
+    warnings.map(|note| note.text.clone()).collect()
 }
 
 impl Live {

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use api_key_lb_control::config::LogLevel;
+use api_key_lb_control::config::{LogFormat, LogLevel};
 use api_key_lb_control::ledger;
 use api_key_lb_control::store::Tally;
-use api_key_lb_core::{KeyId, Plan};
+use api_key_lb_core::{KeyId, Moment, Plan};
 use api_key_lb_engine::State;
 
 use crate::live::Live;
+use crate::management::Observer;
 use crate::printer::Printer;
 
 /// Pause after a batch: under load at most 20 wakeups and writes a second.
@@ -38,13 +39,16 @@ impl Log {
         state: Arc<State>,
         live: Arc<Live>,
         tally: Option<Arc<Tally>>,
+        observer: Observer,
         printer: Printer,
     ) -> io::Result<Self> {
         let end = Arc::new(AtomicBool::new(false));
         let ended = end.clone();
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || print_until(&ended, &state, &live, tally.as_deref(), printer))?;
+            .spawn(move || {
+                print_until(&ended, &state, &live, tally.as_deref(), &observer, printer)
+            })?;
         Ok(Self { end, thread })
     }
 
@@ -61,11 +65,13 @@ fn print_until(
     state: &State,
     live: &Live,
     tally: Option<&Tally>,
+    observer: &Observer,
     printer: Printer,
 ) {
     let mut plan = state.plan();
     let mut labels = HashMap::new();
     learn(&plan, &mut labels);
+    observer.learn(&plan);
     let mut dropped = 0;
     loop {
         let ending = end.load(Ordering::Acquire);
@@ -75,6 +81,7 @@ fn print_until(
         let now = state.plan();
         if !Arc::ptr_eq(&plan, &now) {
             learn(&now, &mut labels);
+            observer.learn(&now);
             plan = now;
         }
         let label_of = |key: KeyId| {
@@ -82,29 +89,42 @@ fn print_until(
                 .get(&key)
                 .map_or_else(|| key.to_string(), String::clone)
         };
-        let level = live.now().log;
+        let shown = live.now();
+        let level = shown.log;
         if let Some(tally) = tally {
             tally.count(&facts);
         }
+        observer.observe(&facts, &label_of, &shown.prices);
         let mut lines: Vec<String> = facts
             .iter()
             .filter(|fact| ledger::wanted(level, fact))
-            .map(|fact| ledger::line(fact, &label_of))
+            .map(|fact| match shown.log_format {
+                LogFormat::Human => ledger::line(fact, &label_of),
+                LogFormat::Json => ledger::json(fact, &label_of, &shown.prices),
+            })
             .collect();
         let now_dropped = state.facts().dropped();
         if now_dropped > dropped && level != LogLevel::Off {
             let more = now_dropped - dropped;
-            lines.push(format!(
-                "{more} requests are missing here: there were more than could be written down"
-            ));
+            lines.push(missing(more, shown.log_format, state.now()));
         }
         dropped = now_dropped;
-        printer.log(&lines);
+        printer.log(lines);
         match (facts.is_empty(), ending) {
             (true, true) => return,
             (false, false) => std::thread::sleep(BATCH_PAUSE),
             _ => {}
         }
+    }
+}
+
+/// That so many requests left no line.
+fn missing(more: u64, format: LogFormat, now: Moment) -> String {
+    let words =
+        format!("{more} requests are missing here: there were more than could be written down");
+    match format {
+        LogFormat::Human => words,
+        LogFormat::Json => ledger::json_message(now, "warning", &words, Some(more)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::exit::Exit;
+use crate::output;
 
 /// What succeeded.
 const GOOD: Style = AnsiColor::Green.on_default();
@@ -28,12 +29,59 @@ pub(crate) struct PrintError(#[from] io::Error);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     quiet: bool,
+    /// Whether what is printed waits for the thread of [`crate::output`].
+    queued: bool,
+}
+
+/// How much something matters that is printed besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Good to know: on stdout.
+    Info,
+    /// A remark: on stderr, like those below.
+    Note,
+    /// To be looked at.
+    Warning,
+    /// Failed.
+    Error,
+}
+
+impl Level {
+    /// As it is called.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+
+    const fn style(self) -> Style {
+        match self {
+            Self::Info | Self::Note => STRONG,
+            Self::Warning => WARNING,
+            Self::Error => ERROR,
+        }
+    }
 }
 
 impl Printer {
     /// A printer that, if `quiet`, only prints what was asked for and problems.
     pub(crate) const fn new(quiet: bool) -> Self {
-        Self { quiet }
+        Self {
+            quiet,
+            queued: false,
+        }
+    }
+
+    /// The same for a proxy that serves: nothing that is printed keeps anybody waiting. Needs an
+    /// [`output::Output`].
+    pub(crate) const fn queued(self) -> Self {
+        Self {
+            queued: true,
+            ..self
+        }
     }
 
     /// What a command has to tell on its way; silent with `--quiet`.
@@ -46,6 +94,10 @@ impl Printer {
 
     /// What the person asked for: printed even with `--quiet`.
     pub(crate) fn answer(&self, text: impl Display) -> Result<(), PrintError> {
+        if self.queued {
+            output::message(Level::Info, text.to_string());
+            return Ok(());
+        }
         let mut out = anstream::stdout().lock();
         writeln!(out, "{text}")?;
         Ok(out.flush()?)
@@ -59,8 +111,12 @@ impl Printer {
     }
 
     /// Log lines, written together. If nobody reads the log any more, the proxy still serves.
-    pub(crate) fn log(&self, lines: &[String]) {
+    pub(crate) fn log(&self, lines: Vec<String>) {
         if lines.is_empty() {
+            return;
+        }
+        if self.queued {
+            output::lines(lines);
             return;
         }
         let mut out = io::BufWriter::new(anstream::stdout().lock());
@@ -82,18 +138,26 @@ impl Printer {
     /// A remark on stderr.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.quiet {
-            problem(STRONG, "note", text);
+            self.problem(Level::Note, text);
         }
     }
 
     /// Something to look at, on stderr.
     pub(crate) fn warn(&self, text: impl Display) {
-        problem(WARNING, "warning", text);
+        self.problem(Level::Warning, text);
     }
 
     /// What failed, on stderr.
     pub(crate) fn error(&self, text: impl Display) {
-        problem(ERROR, "error", text);
+        self.problem(Level::Error, text);
+    }
+
+    fn problem(&self, level: Level, text: impl Display) {
+        if self.queued {
+            output::message(level, text.to_string());
+        } else {
+            problem(level, text);
+        }
     }
 
     /// What failed and why, on stderr: each cause that adds something on a line of its own.
@@ -103,7 +167,7 @@ impl Printer {
         for cause in error.chain().skip(1) {
             let cause = cause.to_string();
             if !said.contains(&cause) {
-                problem(STRONG, "cause", &cause);
+                labelled(STRONG, "cause", &cause);
                 said.push_str(&cause);
             }
         }
@@ -111,7 +175,11 @@ impl Printer {
 }
 
 /// One line on stderr. If nobody can read it, there is nobody left to tell.
-fn problem(style: Style, label: &str, text: impl Display) {
+pub(crate) fn problem(level: Level, text: impl Display) {
+    labelled(level.style(), level.as_str(), text);
+}
+
+fn labelled(style: Style, label: &str, text: impl Display) {
     let mut err = anstream::stderr().lock();
     let _ = writeln!(err, "{style}{label}:{style:#} {text}");
 }

@@ -9,7 +9,8 @@ use api_key_lb_control::{Config, ConfigError, Environment, Flags};
 use tokio::sync::oneshot::{self, error::RecvError};
 
 use crate::desk::Outcome;
-use crate::live::Now;
+use crate::live::{Now, warnings};
+use crate::output;
 use crate::printer::Printer;
 use crate::render::count;
 use crate::server::Server;
@@ -110,6 +111,7 @@ impl Reloader {
                 Outcome::failed(why)
             }
         };
+        server.observer().reloaded(outcome.error.is_none());
         say(&outcome, printer);
         outcome
     }
@@ -129,6 +131,7 @@ impl Reloader {
         server
             .reload(config.plan.clone(), config.ca_file.as_deref())
             .map_err(|error| error.to_string())?;
+        output::follow(config.log_settings);
         server.live().change(|now| {
             *now = Now {
                 reloading: Arc::new(Reloading {
@@ -138,13 +141,11 @@ impl Reloader {
                 ..Now::by(&config)
             };
         });
-        let warnings = config.notes.iter();
-        let warnings = warnings.filter(|note| note.level == NoteLevel::Warning);
         let outcome = Outcome {
             error: None,
             applied,
             needs_restart,
-            warnings: warnings.map(|note| note.text.clone()).collect(),
+            warnings: warnings(&config).to_vec(),
         };
         self.running = config;
         Ok(outcome)

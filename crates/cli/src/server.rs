@@ -8,26 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api_key_lb_control::health::{About, Health, HealthStore};
+use api_key_lb_control::config::Otlp;
 use api_key_lb_control::runtime_file::{Instance, Supervisor};
 use api_key_lb_control::store::Store;
-use api_key_lb_core::Moment;
 use api_key_lb_core::plan::Plan;
 use api_key_lb_engine::{End, Engine, EngineError, Setup, State, Stopper};
 use tokio::sync::oneshot;
 
-use crate::admin::{Admin, Explain};
+use crate::admin::Admin;
 use crate::desk::Desk;
 use crate::duties::{Duties, Next};
 use crate::estate::Estate;
 use crate::exit::Exit;
+use crate::export::Export;
 use crate::handover::Word;
 use crate::live::{Live, Now};
+use crate::management::{Management, Observer, Sources};
 use crate::memory::{self, StoreSetup};
 use crate::printer::Printer;
 use crate::signals::Signals;
-use crate::supervisor;
-use crate::why::{Said, Why};
 
 /// What ending may take besides the time that running answers have: the store, the log.
 const END_SLACK: Duration = Duration::from_secs(5);
@@ -55,6 +54,8 @@ pub(crate) struct ServerSetup {
     pub(crate) announce: Announce,
     /// What outlives the process; `None` if nothing does.
     pub(crate) store: Option<StoreSetup>,
+    /// Where OpenTelemetry is exported to; `None` if nowhere.
+    pub(crate) otlp: Option<Otlp>,
 }
 
 /// Where `stop` shall find an instance.
@@ -76,12 +77,14 @@ pub(crate) struct Server {
     listeners: Vec<TcpListener>,
     desk: Arc<Desk>,
     live: Arc<Live>,
+    management: Management,
     instance: Instance,
     announced_in: Option<PathBuf>,
     store: Option<Store>,
     /// Whether there was anything in it.
     has_read: bool,
     estate: Arc<Estate>,
+    export: Option<Export>,
 }
 
 /// How serving came to its end.
@@ -132,13 +135,17 @@ impl Server {
         // Before the first request: it may belong to a session that is remembered.
         let estate = Arc::new(Estate::of(state.clone()));
         let (store, has_read) = memory::open(setup.store, &estate, port, printer);
-        let stored = memory::health_of(store.as_ref());
+        let mut sources = Sources::of(&state, &instance, &addresses, &live, store.as_ref());
+        let export = setup.otlp.and_then(|otlp| {
+            Export::start(otlp, &mut sources, &instance, setup.ca_file.as_deref(), printer)
+        });
         let admin = Admin {
-            health: health_of(&state, &instance, addresses.clone(), live.clone(), stored),
-            why: why_of(&state, port, live.clone()),
+            health: sources.health.clone(),
             token: instance.token.clone(),
             desk: desk.clone(),
         };
+        let (management, control) = Management::start(admin, sources)
+            .context("cannot start the thread that answers `/_lb/`")?;
         // Before the first answer: whoever has one may want to stop it.
         let announced_in = match setup.announce {
             Announce::In(dir) => announce(&instance, dir, printer),
@@ -149,7 +156,7 @@ impl Server {
             opens_later,
             workers: setup.workers,
             extra_ca: setup.ca_file,
-            control: admin.into_paths(),
+            control,
         };
         let engine = match Engine::start(state.clone(), setup) {
             Ok(engine) => engine,
@@ -165,11 +172,13 @@ impl Server {
             listeners,
             desk,
             live,
+            management,
             instance,
             announced_in,
             store,
             has_read,
             estate,
+            export,
         })
     }
 
@@ -194,6 +203,11 @@ impl Server {
         &self.estate
     }
 
+    /// What sends OpenTelemetry, if anything does. Whoever takes it ends it.
+    pub(crate) const fn take_export(&mut self) -> Option<Export> {
+        self.export.take()
+    }
+
     /// Serves by another plan from now on.
     pub(crate) fn reload(&self, plan: Plan, ca_file: Option<&Path>) -> Result<(), EngineError> {
         self.engine.reload(plan, ca_file)
@@ -207,6 +221,11 @@ impl Server {
     /// What those who show something go by.
     pub(crate) const fn live(&self) -> &Arc<Live> {
         &self.live
+    }
+
+    /// Who is told of requests that have ended.
+    pub(crate) const fn observer(&self) -> &Observer {
+        self.management.observer()
     }
 
     /// Which one it is.
@@ -250,6 +269,7 @@ impl Server {
 
     /// Ends at once, whatever is running.
     pub(crate) fn abandon(self) {
+        self.management.end_streams();
         self.engine.stop(End::default());
     }
 }
@@ -331,6 +351,7 @@ impl Host {
 fn drain(server: Server, end: End) -> anyhow::Result<(Stopper, oneshot::Receiver<bool>)> {
     // As long as one is open here, the kernel takes connections that nobody accepts.
     drop(server.listeners);
+    server.management.end_streams();
     let engine = server.engine;
     let stopper = engine.stopper();
     stopper.stop(end);
@@ -370,49 +391,4 @@ fn withdraw(instance: &Instance, dir: Option<&Path>, printer: &Printer) {
     if let Some(Err(error)) = dir.map(|dir| instance.remove(dir)) {
         printer.warn(error);
     }
-}
-
-/// What `/_lb/why` answers.
-fn why_of(state: &Arc<State>, port: u16, live: Arc<Live>) -> Explain {
-    let state = state.clone();
-    Box::new(move |asked| {
-        let proxy = Said::new(
-            "running",
-            format!("the one on port {port}; nothing was sent or noted"),
-        );
-        Why::of(&state, &live.now().accounts, asked, proxy)
-    })
-}
-
-/// What `/health` answers.
-fn health_of(
-    state: &Arc<State>,
-    instance: &Instance,
-    listen: Vec<SocketAddr>,
-    live: Arc<Live>,
-    stored: impl Fn() -> HealthStore + Send + Sync + 'static,
-) -> Box<dyn Fn() -> Health + Send + Sync> {
-    let state = state.clone();
-    let supervisor = instance.supervisor.as_ref().map(supervisor::name);
-    let name = instance.instance.clone();
-    let (pid, started): (u32, Moment) = (instance.pid, instance.started);
-    Box::new(move || {
-        let live = live.now();
-        let about = About {
-            version: env!("CARGO_PKG_VERSION"),
-            pid,
-            instance: &name,
-            started,
-            now: state.now(),
-            listen: &listen,
-            dropped_facts: state.facts().dropped(),
-            accounts: &live.accounts,
-            disabled: &live.disabled,
-            config_file: live.file.as_deref(),
-            reloading: &live.reloading,
-            supervisor: supervisor.as_deref(),
-            store: Some(stored()),
-        };
-        Health::observe(&state.plan(), &state.snapshot(), &about)
-    })
 }

@@ -1,6 +1,10 @@
 //! Facts about requests become lines that people read, and are read back. Never a body, a query or a secret.
 
 mod entry;
+mod filter;
+mod json;
+#[cfg(test)]
+mod json_tests;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,6 +16,8 @@ use api_key_lb_core::moment::Moment;
 use crate::config::LogLevel;
 
 pub use entry::Entry;
+pub use filter::{Filter, Statuses};
+pub use json::{json, json_message};
 
 /// The most characters of a path shown.
 const MOST_PATH: usize = 120;
@@ -113,6 +119,7 @@ pub fn line(fact: &Fact, label_of: &dyn Fn(KeyId) -> String) -> String {
         Ending::ClientLeft => add(&mut line, format_args!("client left")),
         Ending::Cut => add(&mut line, format_args!("cut off by the provider")),
     }
+    add(&mut line, format_args!("id {}", fact.id));
     line
 }
 
@@ -130,7 +137,7 @@ fn add(line: &mut String, words: std::fmt::Arguments<'_>) {
 
 /// The path without query, control characters or endless tails. Cut at `?` again, though the
 /// engine already did: a query may hold a key.
-fn shown_path(path: &str) -> String {
+pub(crate) fn shown_path(path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
     let mut shown: String = path
         .chars()
@@ -159,7 +166,7 @@ fn seconds(span: Duration) -> String {
 }
 
 /// `812`, `9.4k`, `102k`, `1.3M`.
-fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let (unit, letter) = match number {
         0..1_000 => return number.to_string(),
         1_000..999_500 => (1_000, 'k'),
@@ -174,9 +181,9 @@ fn count(number: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use api_key_lb_core::Secret;
-    use api_key_lb_core::fact::{Attempt, SessionId, Usage};
+    use api_key_lb_core::fact::{Attempt, RequestId, SessionId, Usage};
     use api_key_lb_core::target::Target;
     use proptest::prelude::*;
     use proptest::test_runner::TestCaseError;
@@ -188,31 +195,25 @@ mod tests {
         KeyId::of(&Secret::new(format!("sk-planted-{number}")), &target)
     }
 
-    fn label(id: KeyId) -> String {
+    pub(crate) fn label(id: KeyId) -> String {
         (1..9)
             .find(|number| key(*number) == id)
             .map_or_else(|| "gone".into(), |number| format!("key-{number}"))
     }
 
-    fn fact() -> Fact {
+    pub(crate) fn fact() -> Fact {
+        let began = 1_700_000_000_000 / DAY_MS * DAY_MS + 43_199_760;
         Fact {
-            began: Moment::from_unix_millis(1_700_000_000_000 / DAY_MS * DAY_MS + 43_199_760),
             first_byte: Duration::from_millis(410),
             took: Duration::from_millis(1240),
-            method: http::Method::POST,
-            path: "/v1/chat/completions".into(),
-            pool: String::new(),
             status: 200,
             model: Some("sk-planted".into()),
             session: Some(SessionId(0x1a2b_3c4d << 96)),
             rule: Some("header x-session-id".into()),
-            part: Part::Whole,
             affinity: Affinity::Home,
-            reason: None,
-            waited: Duration::ZERO,
             attempts: vec![Attempt {
-                key: key(2),
                 status: Some(200),
+                ..Attempt::begun(key(2))
             }],
             usage: Some(Usage {
                 prompt: 102_400,
@@ -223,11 +224,17 @@ mod tests {
             request_bytes: 1,
             response_bytes: 1,
             ending: Ending::Complete,
+            ..Fact::begun(
+                RequestId::default(),
+                Moment::from_unix_millis(began),
+                http::Method::POST,
+                "/v1/chat/completions".into(),
+            )
         }
     }
 
     prop_compose! {
-        fn any_fact()(
+        pub(crate) fn any_fact()(
             began in 0..10 * DAY_MS,
             spans in proptest::array::uniform3(0..2_000_000_u64),
             path in "/[a-z0-9/.:_-]{0,30}",
@@ -248,8 +255,9 @@ mod tests {
             ],
         ) -> Fact {
             let usage = usage.map(|(prompt, cached)| Usage { prompt, cached, written: 0, output: 1 });
-            let attempt = |(number, status)| Attempt { key: key(number), status };
+            let attempt = |(number, status)| Attempt { status, ..Attempt::begun(key(number)) };
             Fact {
+                id: RequestId::of(began, spans[0]),
                 began: Moment::from_unix_millis(began),
                 took: Duration::from_millis(spans[0]),
                 waited: Duration::from_millis(spans[1]),
@@ -272,7 +280,10 @@ mod tests {
     }
 
     fn shown(fact: &Fact) -> String {
-        line(fact, &label)
+        let line = line(fact, &label);
+        line.strip_suffix(&format!(" id {}", fact.id))
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -289,16 +300,16 @@ mod tests {
         let mut fact = fact();
         fact.attempts = vec![
             Attempt {
-                key: key(1),
                 status: Some(429),
+                ..Attempt::begun(key(1))
             },
             Attempt {
-                key: key(3),
                 status: None,
+                ..Attempt::begun(key(3))
             },
             Attempt {
-                key: key(2),
                 status: Some(200),
+                ..Attempt::begun(key(2))
             },
         ];
         fact.affinity = Affinity::Borrowed;
@@ -361,7 +372,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_line_says_is_read_back(fact in any_fact()) {
-            let line = shown(&fact);
+            let line = line(&fact, &label);
             let entry = Entry::parse(&line).ok_or_else(|| TestCaseError::fail(line.clone()))?;
             let ended = fact.began.after(fact.took).unix_millis() % DAY_MS / 1000;
             prop_assert_eq!(entry.ended.as_secs(), ended);
@@ -393,6 +404,13 @@ mod tests {
             );
             let sized = (counted.is_none() && uncounted(&fact)).then_some(fact.request_bytes);
             prop_assert_eq!(entry.bytes.map(count), sized.map(count));
+            prop_assert_eq!(entry.id, Some(fact.id));
+            let tried: Vec<_> = fact
+                .attempts
+                .iter()
+                .map(|attempt| (label(attempt.key), attempt.status))
+                .collect();
+            prop_assert_eq!(&entry.attempts, &tried);
         }
 
         #[test]

@@ -6,6 +6,10 @@
 //! - [`keychain`]: keys in the system's own keychain.
 //! - [`health`]: the answer to `GET /health`, written and read.
 //! - [`ledger`]: facts about requests become log lines.
+//! - [`metrics`]: facts become numbers that Prometheus reads.
+//! - [`observed`]: facts become what `/_lb/` tells: recent requests, sessions, sums.
+//! - [`prices`]: what tokens cost.
+//! - [`otlp`]: requests and metrics as OpenTelemetry writes them.
 //! - [`runtime_file`]: how `stop` and `status` find the right process.
 //! - [`store`]: what outlives the process, in one SQLite file per port.
 //!
@@ -16,10 +20,14 @@ pub mod health;
 pub mod key_file;
 pub mod keychain;
 pub mod ledger;
+pub mod metrics;
+pub mod observed;
+pub mod otlp;
+pub mod prices;
 mod private_file;
 pub mod runtime_file;
 pub mod setup_file;
 pub mod store;
 
 pub use config::{Config, ConfigError, Environment, Flags};
-pub use private_file::{create_private, write_private};
+pub use private_file::{create_private, random_hex, write_private};

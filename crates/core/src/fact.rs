@@ -1,5 +1,9 @@
 //! What was observed about one request, for whoever counts, logs and explains.
 
+mod client;
+mod id;
+mod trace;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::moment::Moment;
 use crate::plan::KeyId;
+use crate::verdict::Matter;
+
+pub use client::Client;
+pub use id::{NoRequestId, RequestId};
+pub use trace::Trace;
 
 /// How the serving key relates to the session: the value of `x-lb-affinity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +74,18 @@ impl SessionId {
     /// The first eight hexadecimal digits, enough to tell sessions apart in a log.
     pub fn short(self) -> String {
         format!("{:08x}", self.0 >> 96)
+    }
+
+    /// All 32 of them, by which it can be named.
+    pub fn full(self) -> String {
+        format!("{:032x}", self.0)
+    }
+
+    /// The session that [`SessionId::full`] names.
+    pub fn of_full(digits: &str) -> Option<Self> {
+        let all = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u128::from_str_radix(digits, 16).ok()?;
+        all.then_some(Self(number))
     }
 }
 
@@ -128,17 +149,38 @@ pub enum Ending {
 }
 
 /// One attempt with one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The key that was used.
     pub key: KeyId,
     /// The status of the answer; `None` if there was none.
     pub status: Option<u16>,
+    /// What the answer, or its absence, was taken for, and the rule that decided; `None` until then.
+    pub verdict: Option<(Matter, &'static str)>,
+    /// From when the request's head had been read until it began.
+    pub began: Duration,
+    /// From its beginning until that was known.
+    pub took: Duration,
+}
+
+impl Attempt {
+    /// One that begins.
+    pub const fn begun(key: KeyId) -> Self {
+        Self {
+            key,
+            status: None,
+            verdict: None,
+            began: Duration::ZERO,
+            took: Duration::ZERO,
+        }
+    }
 }
 
 /// Everything observed about one request, sent once when it has ended.
 #[derive(Clone, Debug)]
 pub struct Fact {
+    /// What it is called.
+    pub id: RequestId,
     /// When its head had been read.
     pub began: Moment,
     /// From then until the first byte of the answer was handed on.
@@ -167,6 +209,13 @@ pub struct Fact {
     pub reason: Option<String>,
     /// How long it was kept waiting for an account.
     pub waited: Duration,
+    /// From when its head had been read until it was first sent to a provider, without that waiting:
+    /// what is added by us, and by receiving its body. `None` if it never was sent.
+    pub added: Option<Duration>,
+    /// Which program it came from.
+    pub client: Client,
+    /// The trace that its client says it is part of.
+    pub trace: Option<Trace>,
     /// What was tried, in order; the last one's answer was relayed, if any was.
     pub attempts: Vec<Attempt>,
     /// Tokens, where the answer stated them.
@@ -177,4 +226,43 @@ pub struct Fact {
     pub response_bytes: u64,
     /// How it ended.
     pub ending: Ending,
+}
+
+impl Fact {
+    /// About a request that has just begun, of which nothing more is known.
+    pub fn begun(id: RequestId, began: Moment, method: http::Method, path: String) -> Self {
+        Self {
+            id,
+            began,
+            first_byte: Duration::ZERO,
+            took: Duration::ZERO,
+            method,
+            path,
+            pool: String::new(),
+            status: 0,
+            model: None,
+            session: None,
+            rule: None,
+            part: Part::Whole,
+            affinity: Affinity::None,
+            reason: None,
+            waited: Duration::ZERO,
+            added: None,
+            client: Client::default(),
+            trace: None,
+            attempts: Vec::new(),
+            usage: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            ending: Ending::ClientLeft,
+        }
+    }
+
+    /// The code by which we refused it, if we did.
+    pub const fn error_code(&self) -> Option<&'static str> {
+        match self.ending {
+            Ending::Own(code) => Some(code),
+            _ => None,
+        }
+    }
 }

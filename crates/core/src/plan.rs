@@ -49,6 +49,13 @@ impl KeyId {
     pub const fn from_number(number: u64) -> Self {
         Self(number)
     }
+
+    /// The one that is shown so: 16 hexadecimal digits.
+    pub fn shown(digits: &str) -> Option<Self> {
+        let all = digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u64::from_str_radix(digits, 16).ok()?;
+        all.then_some(Self(number))
+    }
 }
 
 impl AccountId {

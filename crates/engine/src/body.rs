@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 
 use crate::error::SendError;
 use crate::relay::RelayBody;
@@ -146,6 +147,8 @@ pub(crate) enum AnswerBody {
     Own(Option<Bytes>),
     /// The upstream's.
     Relay(Box<RelayBody>),
+    /// Our own, as it comes.
+    Stream(mpsc::Receiver<Bytes>),
 }
 
 impl Body for AnswerBody {
@@ -159,6 +162,9 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relay(relay) => relay.poll(cx),
+            Self::Stream(pieces) => pieces
+                .poll_recv(cx)
+                .map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         }
     }
 
@@ -166,6 +172,7 @@ impl Body for AnswerBody {
         match self {
             Self::Own(bytes) => bytes.is_none(),
             Self::Relay(relay) => relay.is_end(),
+            Self::Stream(_) => false,
         }
     }
 
@@ -173,6 +180,7 @@ impl Body for AnswerBody {
         match self {
             Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Relay(relay) => relay.size_hint(),
+            Self::Stream(_) => SizeHint::default(),
         }
     }
 }

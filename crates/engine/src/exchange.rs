@@ -26,7 +26,6 @@ use crate::outcome::{Answered, Came, Outcomes};
 use crate::reading::{self, Reading};
 use crate::record::Record;
 use crate::replies::{self, Answer, own};
-use crate::state::State;
 use crate::upstream::Upstreams;
 use crate::websocket::{self, Accepted};
 use crate::worker::Shared;
@@ -46,9 +45,9 @@ pub(crate) async fn serve(
     let mut answer = if origin.is_some() && replies::is_preflight(&request) {
         replies::preflight(&request)
     } else {
-        match admit(&shared.state, &plan, &request) {
+        match admit(shared, &plan, &request) {
             Err(refusal) => replies::refuse(shared, &request, &refusal, endpoint.dialect),
-            Ok(()) if replies::is_control(&request) => replies::control(shared, request).await,
+            Ok(()) if replies::is_control(&request) => replies::control_path(shared, request).await,
             Ok(()) if websocket::is_asked_for(&request) => {
                 websocket::open(shared, upstreams, plan, endpoint, accepted, request).await
             }
@@ -61,11 +60,19 @@ pub(crate) async fn serve(
     Ok(answer)
 }
 
+/// Whether a request without a client token is let in nevertheless.
+fn is_let_in(shared: &Shared, plan: &Plan, request: &Request<Incoming>) -> bool {
+    if replies::is_control(request) {
+        let path = request.uri().path();
+        return shared.control.admits(path, request.headers());
+    }
+    issued::is_brought(&shared.state, plan, request)
+}
+
 /// Stop 2, admit: is this caller allowed, and is the request one that can be served at all?
-fn admit(state: &State, plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
+fn admit(shared: &Shared, plan: &Plan, request: &Request<Incoming>) -> Result<(), Refusal> {
     match guard::admit(&plan.guard, request.headers(), request.uri()) {
-        Err(Refusal::ClientToken)
-            if !replies::is_control(request) && issued::is_brought(state, plan, request) => {}
+        Err(Refusal::ClientToken) if is_let_in(shared, plan, request) => {}
         admitted => admitted?,
     }
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
@@ -106,6 +113,7 @@ async fn forward(
         Arc::clone(&shared.state),
         head.method.clone(),
         head.uri.path(),
+        &head.headers,
     );
     let path = head.uri.path();
     let Some(reading) = Reading::of_head(&shared.state, plan, endpoint, path, &head.headers) else {

@@ -7,6 +7,7 @@
 mod asking;
 mod attempt;
 mod body;
+mod control;
 mod error;
 mod exchange;
 mod explain;
@@ -17,6 +18,7 @@ mod leaving_out;
 mod lists;
 mod opening;
 mod outcome;
+pub mod post;
 pub mod probe;
 mod reading;
 mod record;
@@ -34,33 +36,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use api_key_lb_core::Plan;
-use api_key_lb_core::wire::reply::Reply;
-use http::{HeaderMap, Method};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use control::{ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest};
 pub use error::EngineError;
 pub use explain::{Explained, Never};
 pub use facts::FactQueue;
 pub use state::State;
-
-/// Answers `GET /health` and everything under `/_lb/`. Called on a worker's thread: it must not block.
-pub type ControlPaths = Arc<dyn Fn(&ControlRequest<'_>) -> Reply + Send + Sync>;
-
-/// A request to one of our own paths, already admitted by the guard.
-#[derive(Debug)]
-pub struct ControlRequest<'r> {
-    /// Its method.
-    pub method: &'r Method,
-    /// Its path.
-    pub path: &'r str,
-    /// Its query.
-    pub query: Option<&'r str>,
-    /// Its headers.
-    pub headers: &'r HeaderMap,
-    /// Its body, if it is a POST to a path under `/_lb/`; others are not read.
-    pub body: &'r [u8],
-}
 
 /// What the engine is started with, besides its [`State`].
 pub struct Setup {
@@ -73,7 +56,7 @@ pub struct Setup {
     /// PEM file with certificate authorities to trust besides the system's.
     pub extra_ca: Option<PathBuf>,
     /// Answers our own paths.
-    pub control: ControlPaths,
+    pub control: Arc<dyn ControlPaths>,
 }
 
 impl std::fmt::Debug for Setup {

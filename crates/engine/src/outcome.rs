@@ -23,7 +23,7 @@ use crate::error::SendError;
 use crate::opening::Begun;
 use crate::record::Record;
 use crate::relay::RelayBody;
-use crate::replies::{Answer, own};
+use crate::replies::{Answer, name, own};
 use crate::upstream::Lease;
 
 const LB_KEY: HeaderName = HeaderName::from_static("x-lb-key");
@@ -359,6 +359,7 @@ pub(crate) fn label(
     if !plan.answer_headers {
         return;
     }
+    name(headers, record);
     // A validated label is a valid header value.
     if let Ok(label) = HeaderValue::from_str(label) {
         headers.insert(LB_KEY, label);

@@ -24,8 +24,8 @@ use crate::error::{EngineError, SendError};
 use crate::upstream::{Connector, Destination, Lease, Trust, Upstreams};
 
 /// Who asks.
-const AGENT: &str = concat!("api-key-lb/", env!("CARGO_PKG_VERSION"));
-const JSON: &str = "application/json";
+pub(crate) const AGENT: &str = concat!("api-key-lb/", env!("CARGO_PKG_VERSION"));
+pub(crate) const JSON: &str = "application/json";
 
 /// An answer, its body decoded and cut after [`MAX_ANSWER`] bytes.
 #[derive(Debug)]
@@ -55,8 +55,8 @@ pub enum ProbeError {
 /// Asks upstreams about keys.
 #[derive(Clone, Debug)]
 pub struct Prober {
-    connector: Connector,
-    connect_timeout: Duration,
+    pub(crate) connector: Connector,
+    pub(crate) connect_timeout: Duration,
 }
 
 impl Prober {
@@ -146,7 +146,10 @@ fn request(key: &Key, question: &Question, shown: bool) -> Option<Request<Reques
 }
 
 /// The answer with the beginning of its body; the connection is closed, whatever follows.
-async fn collect(response: Response<Incoming>, mut lease: Lease) -> Result<Answer, SendError> {
+pub(crate) async fn collect(
+    response: Response<Incoming>,
+    mut lease: Lease,
+) -> Result<Answer, SendError> {
     let (head, mut incoming) = response.into_parts();
     let mut decoder = Decoder::new(&head.headers, MAX_ANSWER as u64);
     let mut body = Vec::new();

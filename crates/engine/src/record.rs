@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use api_key_lb_core::conversation::{AnswerId, Identity};
-use api_key_lb_core::fact::{Affinity, Attempt, Ending, Fact, Part, Usage};
+use api_key_lb_core::fact::{Attempt, Client, Ending, Fact, RequestId, Trace, Usage};
 use api_key_lb_core::object::{Reference, References};
 use api_key_lb_core::plan::{Key, Pool};
 use api_key_lb_core::policy;
@@ -13,9 +13,13 @@ use api_key_lb_core::policy::{Asked, Bound, Choice, Reason, Session, Tries};
 use api_key_lb_core::wire::body::BodyFacts;
 use api_key_lb_core::wire::references::Gives;
 use api_key_lb_core::{Moment, Verdict};
-use http::{Method, StatusCode};
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::state::State;
+
+/// Where a client says to which trace a request belongs. Passed on as it came.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// One request's record. A client that leaves drops the future that owns it, so "left" is what
 /// it says until something better is known.
@@ -23,8 +27,9 @@ use crate::state::State;
 pub(crate) struct Record {
     state: Arc<State>,
     began: Instant,
-    /// The attempt that is running.
+    /// The attempt that is running, and when the last one began.
     active: Option<policy::Attempt>,
+    attempted: Instant,
     tries: Tries,
     /// Since when it is kept waiting for an account, and for what, in words.
     waits: Option<(Instant, String)>,
@@ -39,38 +44,28 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(state: Arc<State>, method: Method, path: &str) -> Self {
+    pub(crate) fn new(state: Arc<State>, method: Method, path: &str, headers: &HeaderMap) -> Self {
         let now = state.now();
+        let began = Instant::now();
+        let id = state.next_id();
+        let mut fact = Fact::begun(id, now, method, path.to_owned());
+        if let Some(agent) = headers.get(USER_AGENT) {
+            fact.client = Client::of(agent.as_bytes());
+        }
+        if let Some(parent) = headers.get(TRACE_PARENT) {
+            fact.trace = Trace::of(parent.as_bytes());
+        }
         Self {
-            began: Instant::now(),
+            began,
             active: None,
+            attempted: began,
             tries: Tries::new(now),
             waits: None,
             session: None,
             references: References::default(),
             bound: Bound::Free,
             gives: Gives::Nothing,
-            fact: Fact {
-                began: now,
-                first_byte: std::time::Duration::ZERO,
-                took: std::time::Duration::ZERO,
-                method,
-                path: path.to_owned(),
-                pool: String::new(),
-                status: 0,
-                model: None,
-                session: None,
-                rule: None,
-                part: Part::Whole,
-                affinity: Affinity::None,
-                reason: None,
-                waited: std::time::Duration::ZERO,
-                attempts: Vec::new(),
-                usage: None,
-                request_bytes: 0,
-                response_bytes: 0,
-                ending: Ending::ClientLeft,
-            },
+            fact,
             state,
         }
     }
@@ -101,6 +96,16 @@ impl Record {
             self.fact.part = session.part;
         }
         self.fact.request_bytes = bytes;
+    }
+
+    /// What it is called.
+    pub(crate) const fn id(&self) -> RequestId {
+        self.fact.id
+    }
+
+    /// Whether answers say in their head who gave them.
+    pub(crate) fn is_labelled(&self) -> bool {
+        self.state.plan().answer_headers
     }
 
     /// The conversation it belongs to.
@@ -186,10 +191,7 @@ impl Record {
             (Some(waited), Some(words)) => Some(format!("{waited}; {words}")),
             (waited, words) => waited.or(words),
         };
-        self.fact.attempts.push(Attempt {
-            key: chosen.id,
-            status: None,
-        });
+        self.attempts_with(chosen);
         choice
     }
 
@@ -216,6 +218,10 @@ impl Record {
         let Some(attempt) = &mut self.active else {
             return false;
         };
+        if let Some(noted) = self.fact.attempts.last_mut() {
+            noted.verdict = Some((verdict.matter, verdict.rule));
+            noted.took = self.attempted.elapsed();
+        }
         let mut policy = self.state.policy();
         let again = policy.judged(asked, attempt, verdict, may_resend, &mut self.tries, now);
         policy.showed(asked, attempt, &self.references, verdict, now);
@@ -244,9 +250,18 @@ impl Record {
         self.active = Some(policy.began(asked, key, affinity, now));
         drop(policy);
         self.fact.affinity = affinity;
+        self.attempts_with(key);
+    }
+
+    fn attempts_with(&mut self, key: &Key) {
+        self.attempted = Instant::now();
+        let until = self.attempted.duration_since(self.began);
+        if self.fact.attempts.is_empty() {
+            self.fact.added = Some(until.saturating_sub(self.fact.waited));
+        }
         self.fact.attempts.push(Attempt {
-            key: key.id,
-            status: None,
+            began: until,
+            ..Attempt::begun(key.id)
         });
     }
 

@@ -11,14 +11,16 @@ use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD,
     CONTENT_TYPE, HeaderValue, VARY,
 };
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::ControlRequest;
 use crate::body::AnswerBody;
+use crate::control;
 use crate::gather::next_frame;
 use crate::record::Record;
 use crate::worker::Shared;
+
+const LB_REQUEST_ID: HeaderName = HeaderName::from_static("x-lb-request-id");
 
 /// Where our own paths are.
 const OWN_PATHS: &str = "/_lb/";
@@ -33,7 +35,11 @@ pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) fn own(mut record: Record, refusal: &Refusal, dialect: Dialect) -> Answer {
     record.first_byte(refusal.status());
     record.ends(Ending::Own(refusal.code()));
-    answer(refusal.reply(dialect))
+    let mut answer = control::own(refusal.reply(dialect));
+    if record.is_labelled() {
+        name(answer.headers_mut(), &record);
+    }
+    answer
 }
 
 /// Refuses a request that is not admitted.
@@ -44,16 +50,16 @@ pub(crate) fn refuse(
     dialect: Dialect,
 ) -> Answer {
     let method = request.method().clone();
-    let record = Record::new(Arc::clone(&shared.state), method, request.uri().path());
+    let state = Arc::clone(&shared.state);
+    let record = Record::new(state, method, request.uri().path(), request.headers());
     own(record, refusal, dialect)
 }
 
-fn answer(reply: Reply) -> Answer {
-    let body = (!reply.body.is_empty()).then(|| Bytes::from(reply.body));
-    let mut answer = Response::new(AnswerBody::Own(body));
-    *answer.status_mut() = reply.status;
-    answer.headers_mut().extend(reply.headers);
-    answer
+/// Says in an answer's head what its request is called.
+pub(crate) fn name(headers: &mut HeaderMap, record: &Record) {
+    if let Ok(id) = HeaderValue::from_bytes(&record.id().letters()) {
+        headers.insert(LB_REQUEST_ID, id);
+    }
 }
 
 /// Whether a request is for us: everything else is forwarded.
@@ -64,25 +70,23 @@ pub(crate) fn is_control(request: &Request<Incoming>) -> bool {
 }
 
 /// Has one of our own paths answered, once the body has been read, if it takes one.
-pub(crate) async fn control(shared: &Shared, request: Request<Incoming>) -> Answer {
+pub(crate) async fn control_path(shared: &Shared, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let takes_body = head.method == Method::POST && head.uri.path().starts_with(OWN_PATHS);
     let body = if takes_body {
         match whole(body).await {
             Ok(body) => body,
-            Err(Refusal::BodyTooLarge(_)) => return answer(too_large()),
-            Err(refusal) => return answer(refusal.reply(Dialect::OpenAi)),
+            Err(Refusal::BodyTooLarge(_)) => return control::own(too_large()),
+            Err(refusal) => return control::own(refusal.reply(Dialect::OpenAi)),
         }
     } else {
         Vec::new()
     };
-    answer((shared.control)(&ControlRequest {
-        method: &head.method,
-        path: head.uri.path(),
-        query: head.uri.query(),
-        headers: &head.headers,
-        body: &body,
-    }))
+    let mut head = head;
+    // Holds the connection itself, for who wants to speak something else over it.
+    head.extensions.clear();
+    let request = Request::from_parts(head, Bytes::from(body));
+    shared.control.answer(request).given().await
 }
 
 async fn whole(mut body: Incoming) -> Result<Vec<u8>, Refusal> {

@@ -1,17 +1,19 @@
 //! What the workers share: the plan, the policy behind its one lock, the clock, the queue of facts.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::ops::{Deref, DerefMut};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api_key_lb_core::conversation::Identity;
+use api_key_lb_core::fact::{RequestId, SessionId};
 use api_key_lb_core::object::References;
 use api_key_lb_core::plan::Pool;
 use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::policy::{Policy, Snapshot};
-use api_key_lb_core::{Moment, Plan};
+use api_key_lb_core::{KeyId, Moment, Plan};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -39,6 +41,9 @@ pub struct State {
     told: Notify,
     websockets: Websockets,
     started: Moment,
+    /// Of the ids of requests: so that those of another run are others.
+    salt: u64,
+    requests: AtomicU64,
 }
 
 impl State {
@@ -55,6 +60,8 @@ impl State {
             told: Notify::new(),
             websockets: Websockets::default(),
             started: wall_clock(),
+            salt: RandomState::new().build_hasher().finish(),
+            requests: AtomicU64::new(0),
         })
     }
 
@@ -157,9 +164,42 @@ impl State {
         self.policy().forgotten();
     }
 
+    /// Takes a key out of use, or undoes that. Whether the plan has it.
+    pub fn disable(&self, key: KeyId, disabled: bool) -> bool {
+        let plan = self.plan();
+        if !plan
+            .pools()
+            .flat_map(|pool| &pool.keys)
+            .any(|known| known.id == key)
+        {
+            return false;
+        }
+        self.policy().disable(key, disabled);
+        self.changed.notify_waiters();
+        self.websockets.replanned().notify_waiters();
+        true
+    }
+
+    /// Has the troubles of a key and its account forgotten. Whether the plan has it.
+    pub fn forget(&self, key: KeyId) -> bool {
+        let known = self.policy().forget(&self.plan(), key);
+        self.changed.notify_waiters();
+        known
+    }
+
+    /// Has a session forget its home. Whether it had one.
+    pub fn unpin(&self, session: SessionId) -> bool {
+        self.policy().unpin(session, self.now())
+    }
+
     /// Facts about ended requests.
     pub const fn facts(&self) -> &FactQueue {
         &self.facts
+    }
+
+    /// What the next request is called.
+    pub(crate) fn next_id(&self) -> RequestId {
+        RequestId::of(self.salt, self.requests.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Told whenever an attempt was judged or has ended while requests wait for an account.

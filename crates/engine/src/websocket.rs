@@ -67,7 +67,12 @@ pub(crate) async fn open(
     let state = &shared.state;
     let dialect = endpoint.dialect;
     let method = request.method().clone();
-    let mut record = Record::new(Arc::clone(state), method, request.uri().path());
+    let mut record = Record::new(
+        Arc::clone(state),
+        method,
+        request.uri().path(),
+        request.headers(),
+    );
     let none = |record, why| own(record, &Refusal::WebSocket(why), dialect);
     let most = plan.limits.websockets;
     if most == 0 {

@@ -42,7 +42,7 @@ const HYPER_HEAD_LIMIT: usize = 256 << 10;
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) state: Arc<State>,
-    pub(crate) control: ControlPaths,
+    pub(crate) control: Arc<dyn ControlPaths>,
     connector: Connector,
     /// How many workers accept.
     accepting: watch::Sender<usize>,

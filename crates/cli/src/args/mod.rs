@@ -2,9 +2,11 @@
 
 mod asking;
 mod config;
+mod dashboard;
 mod demo;
 #[cfg(test)]
 mod documented;
+mod logs;
 mod pages;
 mod running;
 mod setup;
@@ -20,7 +22,9 @@ use crate::simulate::SimulateArgs;
 
 pub(crate) use asking::{CheckArgs, StatusArgs, WhyArgs};
 pub(crate) use config::{ConfigArgs, ConfigOrder, InitArgs};
+pub(crate) use dashboard::DashboardArgs;
 pub(crate) use demo::DemoArgs;
+pub(crate) use logs::LogsArgs;
 pub(crate) use pages::{CompletionsArgs, ManArgs};
 pub(crate) use running::{LogChoice, ReloadArgs, RestartArgs, SettingArgs, StartArgs, StopArgs};
 pub(crate) use setup::SetupArgs;
@@ -75,6 +79,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Show, add, remove, disable and label the keys of the configuration file
     Keys(KeysArgs),
+    /// Print the address of the dashboard, or open it in the browser
+    Dashboard(DashboardArgs),
     /// Ask the providers whether the keys are valid, whose they are, and what is left
     Check(CheckArgs),
     /// Explain how a request is recognised, and which key it gets
@@ -83,6 +89,8 @@ pub(crate) enum Command {
     Simulate(Box<SimulateArgs>),
     /// Show what was used, by day, key and model
     Usage(UsageArgs),
+    /// Show the log, and what comes
+    Logs(LogsArgs),
     /// See it work: a pretended provider, three keys, a few conversations
     Demo(DemoArgs),
     /// Show, check, describe and begin the configuration file

@@ -60,6 +60,10 @@ pub(crate) struct SettingArgs {
     #[arg(long, value_name = "WHICH")]
     pub(crate) log: Option<LogChoice>,
 
+    /// What they look like
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<FormatChoice>,
+
     /// Write nothing down: sessions, cooldowns and usage are forgotten when it ends
     #[arg(long)]
     pub(crate) no_store: bool,
@@ -94,6 +98,25 @@ pub(crate) enum LogChoice {
     Problems,
     /// None
     Off,
+}
+
+/// What printed requests look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatChoice {
+    /// A line for people
+    Human,
+    /// A JSON object a line
+    Json,
+}
+
+impl FormatChoice {
+    /// As it is written in flags and files.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// Flags of `stop`.

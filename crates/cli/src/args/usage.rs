@@ -9,11 +9,14 @@ Examples:
   api-key-lb usage
       Requests, errors, throttles and tokens by day, key and model.
   api-key-lb usage --by day --since 7d
+  api-key-lb usage --by session --since 12h
+      The sessions of the last half day, each with all that it ever used.
   api-key-lb usage --by key,model --json | jq '.total.prompt'
   api-key-lb usage --prune --before 2026-01-01
 
 Read from the store of the proxy on that port, whether it runs or not; the latest second may be
-missing. Days and hours are in UTC, as in the log.";
+missing. Days and hours are in UTC, as in the log. Cost, and what the provider's cache saved, are estimates at list
+prices; `prices` in the configuration are your own.";
 
 /// Flags of `usage`.
 #[derive(Args, Debug)]
@@ -55,4 +58,6 @@ pub(crate) enum ByChoice {
     Key,
     /// One model
     Model,
+    /// One session; days and hours are not told apart then
+    Session,
 }

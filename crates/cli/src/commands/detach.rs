@@ -13,6 +13,7 @@ use api_key_lb_control::{Config, Environment};
 use crate::args::{LogChoice, StartArgs};
 use crate::exit::Exit;
 use crate::instance::{self, Resident};
+use crate::output;
 use crate::printer::{self, Printer};
 
 /// How long the new process may take until it serves: programs that tell keys have 10 s of it.
@@ -45,8 +46,8 @@ pub(super) fn run(
         return Ok(Exit::Failure);
     };
     let log = dir.join(log_name(config.listen.port));
-    let output =
-        new_log(&log).with_context(|| format!("cannot write the log {}", log.display()))?;
+    let output = new_log(&log, config.log_settings.files)
+        .with_context(|| format!("cannot write the log {}", log.display()))?;
     let mut child = spawn(args, &log, output).context("cannot start the process")?;
     let deadline = Instant::now() + READY_DEADLINE;
     loop {
@@ -112,8 +113,8 @@ fn stop_command(args: &StartArgs, port: u16) -> String {
     command
 }
 
-/// An empty log for its owner only; the one of the last start is kept beside it.
-fn new_log(path: &Path) -> io::Result<File> {
+/// An empty log for its owner only; those of before are kept beside it.
+fn new_log(path: &Path, files: u32) -> io::Result<File> {
     if let Some(dir) = path.parent() {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -121,10 +122,7 @@ fn new_log(path: &Path) -> io::Result<File> {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(dir)?;
     }
-    match fs::rename(path, path.with_extension("log.old")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    output::shift(path, files)?;
     let mut options = OpenOptions::new();
     options.append(true).create_new(true);
     #[cfg(unix)]
@@ -157,6 +155,12 @@ fn spawn(args: &StartArgs, log: &Path, output: File) -> io::Result<Child> {
     flag(
         "--log",
         args.settings.log.map(|log| LogChoice::as_str(log).into()),
+    );
+    flag(
+        "--log-format",
+        args.settings
+            .log_format
+            .map(|format| format.as_str().into()),
     );
     if args.settings.no_store {
         command.arg("--no-store");

@@ -3,9 +3,11 @@
 mod check;
 mod completions;
 mod config;
+mod dashboard;
 mod demo;
 mod detach;
 mod keys;
+mod logs;
 mod man;
 mod orders;
 mod reload;
@@ -19,6 +21,7 @@ mod status;
 pub(crate) mod stop;
 mod usage;
 mod why;
+mod why_past;
 
 use api_key_lb_control::config::NoteLevel;
 use api_key_lb_control::{Config, Flags};
@@ -45,10 +48,12 @@ pub(crate) fn run(command: Option<Command>, printer: &Printer) -> anyhow::Result
         Some(Command::Service(args)) => service::run(&args, printer),
         Some(Command::Status(args)) => status::run(&args, printer),
         Some(Command::Keys(args)) => keys::run(&args, printer),
+        Some(Command::Dashboard(args)) => dashboard::run(&args, printer),
         Some(Command::Check(args)) => check::run(&args, printer),
         Some(Command::Why(args)) => why::run(&args, printer),
         Some(Command::Simulate(args)) => simulate::run(&args, printer),
         Some(Command::Usage(args)) => usage::run(&args, printer),
+        Some(Command::Logs(args)) => logs::run(&args, printer),
         Some(Command::Demo(args)) => demo::run(&args, printer),
         Some(Command::Config(args)) => config::run(&args.order, printer),
         Some(Command::Completions(args)) => completions::run(args.shell, printer),
@@ -75,6 +80,7 @@ impl SettingArgs {
             workers: self.workers,
             no_store: self.no_store,
             log: self.log.map(|log| log.as_str().to_owned()),
+            log_format: self.log_format.map(|format| format.as_str().to_owned()),
             ..self.plan.flags()
         }
     }

@@ -18,8 +18,9 @@ use crate::live::Now;
 use crate::log::Log;
 use crate::memory::StoreSetup;
 use crate::notify::Notifier;
+use crate::output::Output;
 use crate::printer::{self, Printer};
-use crate::reload::Reloader;
+use crate::reload::{Reloader, warnings};
 use crate::render::{self, count, path_of};
 use crate::server::{Announce, Host, Server, ServerSetup};
 use crate::supervisor;
@@ -281,9 +282,15 @@ fn serve(
     // Whoever watches this process, and cannot be told of another one, must see it stay.
     let is_followed = args.detached.is_some() || (supervisor.is_some() && notifier.is_heard());
     reloader.runs_by(&config);
+    let log_settings = config.log_settings;
+    // Dropped last: what ends before it may have something to say.
+    let _output = Output::start(log_settings, args.detached.clone())
+        .context("cannot start the thread that prints")?;
+    let printer = &printer.queued();
     let setup = ServerSetup {
         store: StoreSetup::of(&config, dir.clone()),
         now: Now::by(&config),
+        otlp: config.otlp,
         plan: config.plan,
         listeners,
         workers: config.workers,
@@ -332,6 +339,7 @@ fn serve(
         server.state().clone(),
         server.live().clone(),
         tally,
+        server.observer().clone(),
         *printer,
     )
     .context("cannot start the log")?;
@@ -342,6 +350,7 @@ fn serve(
         predecessor: predecessor.take(),
         log: Some(log),
         store,
+        export: server.take_export(),
     };
     let ending = host.serve(server, duties, printer)?;
     Ok(ending.into())

@@ -3,10 +3,14 @@
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use api_key_lb_control::prices::{Cost, Prices};
 use api_key_lb_control::runtime_file;
-use api_key_lb_control::store::{self, By, Counts, HOURS_OF_A_DAY, Line, Report, StoreError};
+use api_key_lb_control::store::{
+    self, By, Counts, HOURS_OF_A_DAY, Line, Report, StoreError, Worth,
+};
 use api_key_lb_control::{Config, Environment};
 use api_key_lb_core::Moment;
+use api_key_lb_core::fact::SessionId;
 use serde_json::{Value, json};
 
 use crate::args::{ByChoice, UsageArgs};
@@ -17,7 +21,7 @@ use crate::render;
 /// What an empty model or key is called.
 const NONE: &str = "(none)";
 /// The columns of numbers.
-const NUMBERS: [&str; 8] = [
+const NUMBERS: [&str; 10] = [
     "Requests",
     "Errors",
     "Throttled",
@@ -26,7 +30,11 @@ const NUMBERS: [&str; 8] = [
     "Written",
     "Output",
     "Waited",
+    "Cost",
+    "Saved",
 ];
+/// Most models without a price that are named.
+const MOST_NAMED: usize = 5;
 
 /// Runs the command.
 pub(super) fn run(args: &UsageArgs, printer: &Printer) -> anyhow::Result<Exit> {
@@ -66,9 +74,21 @@ pub(super) fn run(args: &UsageArgs, printer: &Printer) -> anyhow::Result<Exit> {
             None => None,
         };
         let by: Vec<By> = args.by.iter().map(|by| by.of_store()).collect();
-        store::report(&path, &by, since).map(|report| {
+        if args.by.contains(&ByChoice::Session) && args.by.iter().any(|by| by.is_time()) {
+            printer.error(
+                "sessions are counted over all their time, not by day or hour; use `--by session`, with \
+                 `--since` those that were used since",
+            );
+            return Ok(Exit::Usage);
+        }
+        let prices = Config::prices_lenient(&args.place.flags(), &env).unwrap_or_else(|error| {
+            printer.warn(format!("{error}; the shipped prices are used"));
+            Prices::default()
+        });
+        store::report(&path, &by, since, &prices).map(|report| {
             if args.json {
-                format!("{:#}", for_programs(&report, &path.display().to_string()))
+                let value = for_programs(&report, &path.display().to_string(), &prices);
+                format!("{value:#}")
             } else {
                 table(&report)
             }
@@ -138,7 +158,12 @@ impl ByChoice {
             Self::Day => By::Day,
             Self::Key => By::Key,
             Self::Model => By::Model,
+            Self::Session => By::Session,
         }
+    }
+
+    const fn is_time(self) -> bool {
+        matches!(self, Self::Hour | Self::Day)
     }
 }
 
@@ -146,7 +171,7 @@ fn or_none(text: &str) -> String {
     if text.is_empty() { NONE } else { text }.to_owned()
 }
 
-fn numbers(counts: &Counts) -> [String; NUMBERS.len()] {
+fn numbers(counts: &Counts, worth: &Worth) -> [String; NUMBERS.len()] {
     let percent = counts.cached.saturating_mul(100);
     let percent = percent.checked_div(counts.prompt);
     let percent = percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
@@ -159,13 +184,70 @@ fn numbers(counts: &Counts) -> [String; NUMBERS.len()] {
         render::grouped(counts.written),
         render::grouped(counts.output),
         render::millis(std::time::Duration::from_millis(counts.waited_ms)),
+        money(worth, |cost| cost.cost_usd),
+        money(worth, Cost::saved_usd),
     ]
+}
+
+/// `$1.23`; with `+ ?` if some of it has no price, and `?` if nothing has.
+fn money(worth: &Worth, of: impl Fn(&Cost) -> f64) -> String {
+    let Some(cost) = &worth.cost else {
+        return if worth.unpriced > 0 { "?" } else { "-" }.to_owned();
+    };
+    let more = if worth.unpriced > 0 { " + ?" } else { "" };
+    format!("{}{more}", dollars(of(cost)))
+}
+
+/// `$12.34`, `$0.0012`, `-$0.50`.
+fn dollars(amount: f64) -> String {
+    let sign = if amount < 0.0 { "-" } else { "" };
+    let amount = amount.abs();
+    if amount >= 1000.0 {
+        // Cents are no matter there.
+        format!("{sign}${}", render::grouped(amount.round() as u64))
+    } else if amount >= 1.0 || amount == 0.0 {
+        format!("{sign}${amount:.2}")
+    } else {
+        format!("{sign}${amount:.4}")
+    }
+}
+
+/// What the costs are, and what is missing in them.
+fn remark(report: &Report) -> Option<String> {
+    if report.worth.cost.is_none() && report.worth.unpriced == 0 {
+        return None;
+    }
+    let mut text = format!(
+        "Cost and what the cache saved are estimates at list prices ({}).",
+        Prices::as_of()
+    );
+    if !report.unpriced.is_empty() {
+        let mut names: Vec<String> = report
+            .unpriced
+            .iter()
+            .take(MOST_NAMED)
+            .map(|it| or_none(it))
+            .collect();
+        let more = report.unpriced.len().saturating_sub(MOST_NAMED);
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        let _ = write!(
+            text,
+            "\n?: no price is known for {}, which is missing in the sums; `prices` in the configuration \
+             can say it.",
+            names.join(", ")
+        );
+    }
+    Some(text)
 }
 
 fn names(line: &Line) -> Vec<String> {
     let key = line.key.as_ref().map(|(name, _)| or_none(name));
     let model = line.model.as_deref().map(or_none);
-    [line.when.clone(), key, model]
+    let session = line.session.map(SessionId::short);
+    let used = line.used.map(store::minute);
+    [line.when.clone(), session, used, key, model]
         .into_iter()
         .flatten()
         .collect()
@@ -183,6 +265,8 @@ fn table(report: &Report) -> String {
     };
     let columns = [
         first.when.as_ref().map(|_| "When (UTC)"),
+        first.session.map(|_| "Session"),
+        first.used.map(|_| "Last used (UTC)"),
         first.key.as_ref().map(|_| "Key"),
         first.model.as_ref().map(|_| "Model"),
     ];
@@ -193,14 +277,14 @@ fn table(report: &Report) -> String {
     }
     for line in &report.lines {
         let mut row = names(line);
-        row.extend(numbers(&line.counts));
+        row.extend(numbers(&line.counts, &line.worth));
         rows.push(row);
     }
     let mut total: Vec<String> = columns.iter().map(|_| String::new()).collect();
     if let Some(first) = total.first_mut() {
         "Total".clone_into(first);
     }
-    total.extend(numbers(&report.total));
+    total.extend(numbers(&report.total, &report.worth));
     rows.push(total);
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at));
@@ -227,12 +311,22 @@ fn table(report: &Report) -> String {
             writeln!(text, "{written}")
         };
     }
+    if let Some(remark) = remark(report) {
+        let _ = write!(text, "\n{}", printer::faint(remark));
+    }
     text.trim_end().to_owned()
 }
 
-fn for_programs(report: &Report, path: &str) -> Value {
+fn for_programs(report: &Report, path: &str, prices: &Prices) -> Value {
     let lines = report.lines.iter().map(|line| {
-        let mut value = counted(&line.counts);
+        let mut value = counted(&line.counts, &line.worth);
+        if let Some(session) = line.session {
+            value["session"] = session.short().into();
+            value["session_full"] = session.full().into();
+        }
+        if let Some(used) = line.used {
+            value["last_used"] = used.unix_millis().into();
+        }
         if let Some(when) = &line.when {
             value["when"] = when.clone().into();
         }
@@ -250,11 +344,13 @@ fn for_programs(report: &Report, path: &str) -> Value {
         "time_zone": "UTC",
         "known_since": report.since,
         "rows": lines.collect::<Vec<Value>>(),
-        "total": counted(&report.total),
+        "total": counted(&report.total, &report.worth),
+        "prices": {"currency": "USD", "as_of": Prices::as_of(), "own": prices.own()},
+        "unpriced_models": report.unpriced,
     })
 }
 
-fn counted(counts: &Counts) -> Value {
+fn counted(counts: &Counts, worth: &Worth) -> Value {
     json!({
         "requests": counts.requests,
         "errors": counts.errors,
@@ -264,6 +360,9 @@ fn counted(counts: &Counts) -> Value {
         "written": counts.written,
         "output": counts.output,
         "waited_ms": counts.waited_ms,
+        "cost_usd": worth.cost.map(|cost| cost.cost_usd),
+        "saved_usd": worth.cost.map(|cost| cost.saved_usd()),
+        "unpriced_tokens": worth.unpriced,
     })
 }
 
@@ -276,6 +375,13 @@ mod tests {
             when: Some(day.into()),
             key: Some((key.into(), "0011".into())),
             model: Some(model.into()),
+            worth: Worth {
+                cost: (model == "m").then_some(Cost {
+                    cost_usd: 0.5,
+                    without_cache_usd: 2.0,
+                }),
+                unpriced: if model == "m" { 0 } else { 1000 },
+            },
             counts: Counts {
                 requests: 1234,
                 prompt: 1000,
@@ -283,37 +389,63 @@ mod tests {
                 waited_ms: 1500,
                 ..Counts::default()
             },
+            ..Line::default()
         }
     }
 
     #[test]
     fn the_table_lines_up_and_ends_with_the_total() {
-        let mut total = Counts::default();
+        let (mut total, mut worth) = (Counts::default(), Worth::default());
         let lines = vec![line("2026-07-22", "work", "m"), line("2026-07-23", "", "")];
         for line in &lines {
             total.add(&line.counts);
+            worth.add(&line.worth);
         }
         let report = Report {
             lines,
             total,
+            worth,
+            unpriced: [String::new()].into(),
             since: Some("2026-07-22".into()),
         };
         let text = anstream::adapter::strip_str(&table(&report)).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "When (UTC)  Key     Model   Requests  Errors  Throttled  Prompt  Cached  Written  Output  Waited"
+            "When (UTC)  Key     Model   Requests  Errors  Throttled  Prompt  Cached  Written  Output  Waited         Cost        Saved"
         );
         assert_eq!(
             lines[1],
-            "2026-07-22  work    m          1,234       0          0   1,000    91 %        0       0   1.5 s"
+            "2026-07-22  work    m          1,234       0          0   1,000    91 %        0       0   1.5 s      $0.5000        $1.50"
         );
         assert!(lines[2].starts_with("2026-07-23  (none)  (none)"), "{text}");
         assert!(lines[3].starts_with("Total"), "{text}");
         assert!(lines[3].contains("2,468"), "{text}");
-        let json = for_programs(&report, "/s.db");
+        assert!(lines[2].trim_end().ends_with("?            ?"), "{text}");
+        assert!(lines[3].ends_with("$0.5000 + ?    $1.50 + ?"), "{text}");
+        assert!(
+            lines[6].starts_with("?: no price is known for (none), "),
+            "{text}"
+        );
+        let json = for_programs(&report, "/s.db", &Prices::default());
+        assert_eq!(json["total"]["cost_usd"], 0.5);
+        assert_eq!(json["rows"][1]["cost_usd"], Value::Null);
+        assert_eq!(json["rows"][1]["unpriced_tokens"], 1000);
         assert_eq!(json["total"]["requests"], 2468);
         assert_eq!(json["rows"][0]["fingerprint"], "0011");
+    }
+
+    #[test]
+    fn dollars_are_as_exact_as_they_need_to_be() {
+        for (amount, text) in [
+            (0.0, "$0.00"),
+            (0.001_234, "$0.0012"),
+            (12.345, "$12.35"),
+            (-0.5, "-$0.5000"),
+            (12_345.6, "$12,346"),
+        ] {
+            assert_eq!(dollars(amount), text);
+        }
     }
 
     #[test]

@@ -138,3 +138,67 @@ fn pruning_removes_what_is_older_than_a_date_beside_a_running_proxy() {
         .run(&["usage", "--before", "2026-01-01"], &[])
         .is(2);
 }
+
+#[test]
+fn usage_says_what_it_cost_and_which_session_has_used_what() {
+    let mock = mock(2);
+    let prices = json!({"priced": {"input": 1e3, "cached": 100, "output": 2e3}});
+    let place = Place::new(&mock, 2, json!({"prices": prices}));
+    let proxy = place.start();
+    let (mut prompt, mut cached, mut output) = (0, 0, 0);
+    for _ in 0..3 {
+        let mut body = chat(&"some words that are told again and again ".repeat(400));
+        body["model"] = "priced-2026-01-02".into();
+        let reply = proxy.turn("s", &body);
+        let usage = &reply.is(200).json()["usage"];
+        prompt += usage["prompt_tokens"].as_u64().unwrap();
+        cached += usage["prompt_tokens_details"]["cached_tokens"]
+            .as_u64()
+            .unwrap_or(0);
+        output += usage["completion_tokens"].as_u64().unwrap();
+    }
+    proxy.turn("t", &chat("hi")).is(200);
+    let mut told = Value::Null;
+    eventually("it is counted", || {
+        told = place.usage(&["--by", "session"]);
+        told["total"]["requests"] == 4
+    });
+    assert!(cached > 0, "the mock has a cache");
+    let rows = told["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{told}");
+    assert_eq!(rows[0]["requests"], 1, "the last used comes first");
+    assert_eq!(rows[0]["cost_usd"], Value::Null);
+    assert!(rows[0]["unpriced_tokens"].as_u64().unwrap() > 0);
+    assert_eq!(rows[1]["prompt"], prompt);
+    let expected = ((prompt - cached) * 1000 + cached * 100 + output * 2000) as f64 / 1e6;
+    let near = |value: &Value, to: f64| (value.as_f64().unwrap() - to).abs() < 1e-9;
+    assert!(near(&rows[1]["cost_usd"], expected), "{told}");
+    assert!(
+        near(&rows[1]["saved_usd"], (cached * 900) as f64 / 1e6),
+        "{told}"
+    );
+    assert_eq!(rows[1]["session_full"].as_str().unwrap().len(), 32);
+    assert!(rows[1]["last_used"].as_u64().unwrap() <= rows[0]["last_used"].as_u64().unwrap());
+    assert_eq!(told["unpriced_models"], json!(["m"]));
+    assert_eq!(told["prices"]["own"], 1);
+    let table = place.home.run(&["usage"], &[]);
+    table.is(0).says(&[
+        "Cost",
+        "Saved",
+        " + ?",
+        "no price is known for m",
+        "estimates",
+    ]);
+    let both = place.usage(&["--by", "session,key,model", "--since", "1h"]);
+    assert_eq!(both["rows"][1]["model"], "priced-2026-01-02");
+    place
+        .home
+        .run(&["usage", "--by", "session,day"], &[])
+        .is(2)
+        .says(&["over all their time"]);
+    place.home.write_config(&json!({"prices": {"m": 1}}));
+    let wrong = place
+        .home
+        .run(&["usage", "--port", &proxy.port.to_string()], &[]);
+    wrong.is(0).says(&["`prices` must be", "shipped prices"]);
+}

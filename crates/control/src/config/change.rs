@@ -44,6 +44,12 @@ impl Config {
         keep("host", new.hosts != old.hosts, hosts.join(", "));
         let workers = running.workers;
         keep("workers", self.workers != workers, workers.to_string());
+        let stays = match &running.otlp {
+            Some(otlp) => otlp.endpoint.to_string(),
+            None => "off".to_owned(),
+        };
+        keep("otlp", self.otlp != running.otlp, stays);
+        self.otlp.clone_from(&running.otlp);
         self.workers = running.workers;
         self.listen = running.listen.clone();
         let (guard, before) = (&mut self.plan.guard, &running.plan.guard);
@@ -177,6 +183,11 @@ impl Config {
             ),
             ("ca_file", self.ca_file != running.ca_file),
             ("log", self.log != running.log),
+            (
+                "log_format, log_bytes or log_files",
+                self.log_settings != running.log_settings,
+            ),
+            ("prices", self.prices != running.prices),
             ("usage_days", self.usage_days != running.usage_days),
             ("list_account", self.shows_other_lists(running)),
         ];

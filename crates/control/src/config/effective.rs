@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::environment::{Environment, Flags};
 use super::field::{FIELDS, Field, KEY_FIELDS, Kind, Usual, named};
 use super::finding::{Findings, Note, Place, Problem, Sourced};
+use super::otlp::OtlpEntry;
 use super::sheet::{KeyEntry, Sheet, number, yes_or_no};
-use super::{Config, DEFAULT_TARGET, credential};
+use super::{Config, DEFAULT_TARGET, credential, prices};
 
 /// Fields at the top of the file that are shown with the default pool.
 const OF_THE_POOL: &[&str] = &["target", "provider", "keys", "pools"];
@@ -182,6 +183,13 @@ fn setting(field: &'static Field, sheet: &Sheet) -> Setting {
             sheet.errors.iter().map(|rule| rule.shown()).collect(),
             sheet.errors.first().map(|rule| &rule.place),
         ),
+        Kind::Prices => sheet
+            .prices_place
+            .clone()
+            .map(|place| (prices::shown(&sheet.prices), place)),
+        Kind::Otlp if !sheet.scalars.contains_key(field.name) => {
+            sheet.otlp.as_ref().and_then(OtlpEntry::shown)
+        }
         Kind::Texts => sheet.lists.get(field.name).and_then(|texts| {
             let values = texts.iter().map(|text| {
                 if SECRETS.contains(&field.name) {

@@ -21,6 +21,8 @@ pub struct Flags {
     pub workers: Option<usize>,
     /// `--log`: `requests`, `problems` or `off`.
     pub log: Option<String>,
+    /// `--log-format`: `human` or `json`.
+    pub log_format: Option<String>,
     /// `--no-store`: nothing is written down.
     pub no_store: bool,
 }
@@ -35,6 +37,7 @@ impl Flags {
             "host" => self.host.clone(),
             "workers" => self.workers.map(|workers| workers.to_string()),
             "log" => self.log.clone(),
+            "log_format" => self.log_format.clone(),
             "store" => self.no_store.then(|| false.to_string()),
             _ => None,
         }
@@ -50,6 +53,7 @@ impl fmt::Debug for Flags {
             .field("host", &self.host)
             .field("workers", &self.workers)
             .field("log", &self.log)
+            .field("log_format", &self.log_format)
             .field("no_store", &self.no_store)
             .finish_non_exhaustive()
     }

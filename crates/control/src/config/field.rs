@@ -2,7 +2,9 @@
 
 mod table;
 
-pub(crate) use table::{ERROR_FIELDS, FIELDS, KEY_FIELDS, POOL_FIELDS, RULE_FIELDS};
+pub(crate) use table::{
+    ERROR_FIELDS, FIELDS, KEY_FIELDS, OTLP_FIELDS, POOL_FIELDS, PRICE_FIELDS, RULE_FIELDS,
+};
 
 /// The field of a session rule that names a header …
 pub(crate) const HEADER: &str = "header";
@@ -21,6 +23,8 @@ pub(crate) enum Kind {
     Words(&'static [&'static str]),
     /// A whole number, or a text that is one, from the first to the second.
     Whole(u64, u64),
+    /// A number, or a text that is one.
+    Number,
     Switch,
     /// One of these words, or true or false where those say the same.
     Choice(&'static [&'static str]),
@@ -34,6 +38,12 @@ pub(crate) enum Kind {
     Rules,
     /// Rules for what an error means.
     Errors,
+    /// Prices of models.
+    Prices,
+    /// Where OpenTelemetry goes.
+    Otlp,
+    /// An object of texts.
+    Headers,
     /// Known and of no concern to us.
     Ignored,
 }
@@ -130,6 +140,19 @@ const ALIASES: &[(&str, &str)] = &[
     ("tokens", "client_tokens"),
     ("threads", "workers"),
     ("loglevel", "log"),
+    ("format", "log_format"),
+    ("price", "prices"),
+    ("costs", "prices"),
+    ("prompt", "input"),
+    ("completion", "output"),
+    ("cachedinput", "cached"),
+    ("cacheread", "cached"),
+    ("cachewrite", "written"),
+    ("opentelemetry", "otlp"),
+    ("otel", "otlp"),
+    ("telemetry", "otlp"),
+    ("servicename", "service"),
+    ("signals", "export"),
     ("ca", "ca_file"),
     ("rules", "session_rules"),
     ("sessionheader", "session_rules"),

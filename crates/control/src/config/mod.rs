@@ -8,10 +8,14 @@ mod environment;
 mod errors;
 mod field;
 mod finding;
+mod lenient;
 mod location;
+mod log;
 mod network;
+mod otlp;
 mod permission;
 mod pool;
+mod prices;
 pub(crate) mod program;
 mod recognition;
 mod schema;
@@ -38,8 +42,9 @@ pub use environment::{Environment, Flags};
 pub use field::{Variable, variables};
 pub use finding::{ConfigError, Note, NoteLevel, Place, Problem};
 pub use location::{Location, find_file};
+pub use log::{LogFormat, LogLevel, LogSettings};
+pub use otlp::Otlp;
 pub use schema::schema;
-pub use settings::LogLevel;
 pub use template::template;
 pub use watch::Watch;
 
@@ -56,12 +61,12 @@ use location::{named_file, no_keys};
 use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
-    ca_file, client_tokens, default_workers, guard, limits, listen, log_level, pacing, setting,
+    ca_file, default_workers, guard, limits, listen, log_level, log_settings, pacing, setting,
     timing, usage_days,
 };
-use sheet::{Sheet, number, switch};
+use sheet::{Sheet, switch};
 
-use crate::store::Retention;
+use crate::prices::Prices;
 
 /// The TCP port unless another is configured.
 pub const DEFAULT_PORT: u16 = 4577;
@@ -92,6 +97,12 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Which requests are logged.
     pub log: LogLevel,
+    /// How they are logged.
+    pub log_settings: LogSettings,
+    /// What tokens cost.
+    pub prices: Arc<Prices>,
+    /// Where OpenTelemetry is exported to.
+    pub otlp: Option<Otlp>,
     /// Whether anything outlives the process.
     pub store: bool,
     /// For how many days the usage is kept.
@@ -179,77 +190,6 @@ impl Config {
         }
     }
 
-    /// The port that would be listened on, as far as it can be told. Works without keys and with
-    /// a broken file: whoever wants to stop or look at a process must not be refused for that.
-    pub fn listen_port_lenient(flags: &Flags, env: &Environment) -> u16 {
-        Self::contact_lenient(flags, env).port
-    }
-
-    /// How to reach the running instance, as far as it can be told; see [`Self::listen_port_lenient`].
-    pub fn contact_lenient(flags: &Flags, env: &Environment) -> Contact {
-        let mut ignored = Findings::default();
-        let file = find_file(flags, env).ok().flatten();
-        let mut sheet = file
-            .and_then(|file| read_file(&file.path, &mut ignored))
-            .unwrap_or_default();
-        let usable = |text: &str| {
-            number(text)
-                .and_then(|port| u16::try_from(port).ok())
-                .filter(|port| *port != 0)
-        };
-        let in_file = sheet
-            .scalars
-            .get("port")
-            .and_then(|port| usable(&port.value));
-        sheet.overlay(flags, env);
-        let port = sheet
-            .scalars
-            .get("port")
-            .and_then(|port| usable(&port.value));
-        let (hosts, _) = network::hosts(&sheet.list("host"), &mut ignored);
-        let tokens = sheet.list("client_tokens");
-        let told = Told::fetch(tokens.iter(), env);
-        Contact {
-            drain_timeout: timing(&sheet, &mut ignored).drain_timeout,
-            port: port.or(in_file).unwrap_or(DEFAULT_PORT),
-            hosts,
-            client_tokens: client_tokens(&tokens, (env, &told), &mut ignored),
-        }
-    }
-
-    /// For how long a store keeps things. Works without keys, as whoever looks at a store needs
-    /// none, but not if what it is about is wrong: something may be removed by it.
-    ///
-    /// # Errors
-    /// [`ConfigError`] with what is wrong with the file or with these settings.
-    pub fn retention(flags: &Flags, env: &Environment) -> Result<Retention, ConfigError> {
-        let mut findings = Findings::default();
-        let mut sheet = match find_file(flags, env) {
-            Ok(None) => Some(Sheet::default()),
-            Ok(Some(file)) => read_file(&file.path, &mut findings),
-            Err(problem) => {
-                findings.problems.push(problem);
-                None
-            }
-        }
-        .unwrap_or_default();
-        sheet.overlay(flags, env);
-        // What else is wrong is no matter here.
-        sheet
-            .scalars
-            .retain(|name, _| ["session_ttl_ms", "max_sessions", "usage_days"].contains(name));
-        let retention = Retention {
-            session_ttl: timing(&sheet, &mut findings).session_ttl,
-            sessions: limits(&sheet, &mut findings).sessions,
-            usage_days: usage_days(&sheet, &mut findings),
-        };
-        if findings.problems.is_empty() {
-            Ok(retention)
-        } else {
-            Err(findings.into_error())
-        }
-    }
-
     /// The file, flags and variables, still as text; `None` after a problem that leaves nothing of them.
     fn read(
         flags: &Flags,
@@ -281,6 +221,10 @@ impl Config {
         findings: &mut Findings,
     ) -> Option<Self> {
         let log = log_level(&sheet, findings);
+        let log_settings = log_settings(&sheet, findings);
+        let prices = Arc::new(prices::prices(&sheet.prices));
+        let given = sheet.scalars.get("otlp");
+        let otlp = otlp::otlp(sheet.otlp.as_ref(), given, env, findings);
         let ca_file = ca_file(&sheet, env, findings);
         let timing = timing(&sheet, findings);
         let limits = limits(&sheet, findings);
@@ -322,6 +266,9 @@ impl Config {
             workers,
             ca_file,
             log,
+            log_settings,
+            prices,
+            otlp,
             store,
             usage_days,
             file: file.map(Path::to_path_buf),

@@ -5,7 +5,8 @@ use api_key_lb_core::verdict::Matter;
 use serde_json::{Map, Value, json};
 
 use super::field::{
-    ERROR_FIELDS, FIELDS, Field, KEY_FIELDS, Kind, POOL_FIELDS, RULE_FIELDS, Usual,
+    ERROR_FIELDS, FIELDS, Field, KEY_FIELDS, Kind, OTLP_FIELDS, POOL_FIELDS, PRICE_FIELDS,
+    RULE_FIELDS, Usual,
 };
 use super::sheet::{NO, YES};
 
@@ -44,6 +45,8 @@ pub fn schema() -> Value {
             "pool": object(POOL_FIELDS),
             "session_rule": rule,
             "error_rule": error,
+            "price": object(PRICE_FIELDS),
+            "otlp": object(OTLP_FIELDS),
         }),
     );
     Value::Object(root)
@@ -142,6 +145,21 @@ fn of_kind(field: &Field) -> Map<String, Value> {
                 one["type"] = types(&["integer", "string"]);
                 one
             }
+        }
+        Kind::Number => json!({
+            "type": types(&["number", "string"]), "minimum": 0,
+        }),
+        Kind::Headers => json!({
+            "type": types(&["object"]), "additionalProperties": {"type": "string"},
+        }),
+        Kind::Prices => json!({
+            "type": types(&["object"]),
+            "additionalProperties": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/price"}]},
+        }),
+        Kind::Otlp => {
+            let null = null.then(|| json!({"type": "null"}));
+            let kinds = [json!({"type": "string"}), json!({"$ref": "#/$defs/otlp"})];
+            json!({"anyOf": kinds.into_iter().chain(null).collect::<Vec<_>>()})
         }
         Kind::Texts => json!({
             "type": types(&["string", "array"]), "items": {"type": "string"},

@@ -1,8 +1,6 @@
 //! What is neither key nor pool: addresses, guards, times, sizes, the log.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use api_key_lb_core::Secret;
@@ -13,7 +11,7 @@ use super::environment::Environment;
 use super::field::FIELDS;
 use super::finding::{Findings, Place, Sourced};
 use super::sheet::{Sheet, switch, whole};
-use super::{DEFAULT_PORT, Listen, credential, network};
+use super::{DEFAULT_PORT, Listen, LogFormat, LogLevel, LogSettings, credential, network};
 
 /// The most worker threads unless a number is configured: the machine belongs to the agents.
 const MOST_DEFAULT_WORKERS: usize = 4;
@@ -21,45 +19,10 @@ const MOST_DEFAULT_WORKERS: usize = 4;
 /// Days that usage is kept: this month can be compared with the same one of last year.
 const DEFAULT_USAGE_DAYS: u32 = 400;
 
-/// Which requests leave a line in the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogLevel {
-    /// Each.
-    #[default]
-    Requests,
-    /// Those with a retry, an error or an answer of our own.
-    Problems,
-    /// None.
-    Off,
-}
-
-impl LogLevel {
-    /// As written in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Problems => "problems",
-            Self::Off => "off",
-        }
-    }
-}
-
-impl fmt::Display for LogLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for LogLevel {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Requests, Self::Problems, Self::Off]
-            .into_iter()
-            .find(|level| level.as_str().eq_ignore_ascii_case(text.trim()))
-            .ok_or_else(|| "`log` must be \"requests\", \"problems\" or \"off\"".to_owned())
-    }
-}
+/// Bytes of one file of the log: some 50,000 requests …
+const DEFAULT_LOG_BYTES: u64 = 10_000_000;
+/// … and how many of them are kept besides the one that is written.
+const DEFAULT_LOG_FILES: u32 = 5;
 
 pub(super) fn setting(sheet: &Sheet, name: &str, findings: &mut Findings) -> Option<u64> {
     whole(FIELDS, &sheet.scalars, name, findings)
@@ -77,6 +40,22 @@ pub(super) fn log_level(sheet: &Sheet, findings: &mut Findings) -> LogLevel {
         findings.problem(&given.place, error);
         LogLevel::default()
     })
+}
+
+pub(super) fn log_settings(sheet: &Sheet, findings: &mut Findings) -> LogSettings {
+    let format = sheet.scalars.get("log_format").map(|given| {
+        given.value.parse().unwrap_or_else(|error: String| {
+            findings.problem(&given.place, error);
+            LogFormat::default()
+        })
+    });
+    LogSettings {
+        format: format.unwrap_or_default(),
+        bytes: setting(sheet, "log_bytes", findings).unwrap_or(DEFAULT_LOG_BYTES),
+        files: setting(sheet, "log_files", findings)
+            .and_then(|files| u32::try_from(files).ok())
+            .unwrap_or(DEFAULT_LOG_FILES),
+    }
 }
 
 pub(super) fn ca_file(

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::prices::Price;
+
 use super::document::{Member, Node, Value};
 use super::environment::{Environment, Flags};
 use super::errors::{ErrorEntry, entries};
 use super::field::{FIELDS, Field, KEY_FIELDS, Kind, POOL_FIELDS, meant, named};
 use super::finding::{Findings, Place, Sourced};
+use super::otlp::{self, OtlpEntry};
+use super::prices;
 use super::recognition::{RuleEntry, rules};
 
 /// Texts that mean yes.
@@ -42,6 +46,10 @@ pub(crate) struct Sheet {
     pub(crate) pools: Vec<PoolEntry>,
     pub(crate) rules: Vec<RuleEntry>,
     pub(crate) errors: Vec<ErrorEntry>,
+    pub(crate) prices: Vec<(String, Price)>,
+    /// Where they stand, if there are any.
+    pub(crate) prices_place: Option<Place>,
+    pub(crate) otlp: Option<OtlpEntry>,
     /// Whether keys were given in a form that could not be read, which has been said.
     pub(crate) keys_unread: bool,
 }
@@ -75,7 +83,12 @@ impl Sheet {
                 }
                 Kind::Rules => sheet.rules = rules(field, node, findings),
                 Kind::Errors => sheet.errors = entries(field, node, findings),
-                Kind::Ignored => {}
+                Kind::Prices => {
+                    sheet.prices_place = Some(node.place.clone());
+                    sheet.prices = prices::entries(field, node, findings);
+                }
+                Kind::Otlp => sheet.otlp = otlp::entry(field, node, findings),
+                Kind::Headers | Kind::Ignored => {}
                 _ => {
                     if let Some(value) = scalar(field, node, findings) {
                         sheet.scalars.insert(field.name, value);
@@ -118,6 +131,16 @@ impl Sheet {
     pub(crate) fn list(&mut self, name: &str) -> Vec<Sourced<String>> {
         self.lists.remove(name).unwrap_or_default()
     }
+}
+
+/// What the file's root value says in the field called `name`, whatever is wrong with the rest.
+pub(crate) fn only(root: Node, name: &str, findings: &mut Findings) -> Sheet {
+    let Value::Object(mut members) = root.value else {
+        return Sheet::default();
+    };
+    members.retain(|member| member.name == name);
+    let value = Value::Object(members);
+    Sheet::read(Node { value, ..root }, findings)
 }
 
 impl KeyEntry {
@@ -279,11 +302,14 @@ pub(super) fn scalar(
     findings: &mut Findings,
 ) -> Option<Sourced<String>> {
     let value = match (field.kind, &node.value) {
-        (_, Value::Text(text)) | (Kind::Whole(..), Value::Number(text)) => text.clone(),
+        (_, Value::Text(text)) | (Kind::Whole(..) | Kind::Number, Value::Number(text)) => {
+            text.clone()
+        }
         (Kind::Switch | Kind::Choice(_), Value::Switch(on)) => on.to_string(),
         (kind, _) => {
             let must_be = match kind {
                 Kind::Whole(..) => "a whole number",
+                Kind::Number => "a number",
                 Kind::Switch => "true or false",
                 _ => "a text in double quotes",
             };
@@ -309,7 +335,7 @@ pub(super) fn split(text: &Sourced<String>) -> impl Iterator<Item = Sourced<Stri
         })
 }
 
-fn texts(field: &Field, node: Node, findings: &mut Findings) -> Vec<Sourced<String>> {
+pub(super) fn texts(field: &Field, node: Node, findings: &mut Findings) -> Vec<Sourced<String>> {
     match node.value {
         Value::Text(value) => split(&Sourced {
             value,

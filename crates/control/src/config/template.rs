@@ -4,7 +4,8 @@ use api_key_lb_core::provider::PROVIDERS;
 use api_key_lb_core::verdict::Matter;
 
 use super::field::{
-    ERROR_FIELDS, FIELDS, Field, KEY_FIELDS, Kind, POOL_FIELDS, RULE_FIELDS, Usual,
+    ERROR_FIELDS, FIELDS, Field, KEY_FIELDS, Kind, OTLP_FIELDS, POOL_FIELDS, PRICE_FIELDS,
+    RULE_FIELDS, Usual,
 };
 
 /// How long a line of explanation may be, in characters.
@@ -59,6 +60,8 @@ const fn inner_fields(kind: Kind) -> &'static [Field] {
         Kind::Pools => POOL_FIELDS,
         Kind::Rules => RULE_FIELDS,
         Kind::Errors => ERROR_FIELDS,
+        Kind::Prices => PRICE_FIELDS,
+        Kind::Otlp => OTLP_FIELDS,
         _ => &[],
     }
 }

@@ -3,6 +3,7 @@
 mod disabled;
 mod effective;
 mod errors;
+mod log;
 mod recognition;
 mod refusals;
 mod schema;
@@ -187,6 +188,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
         host: Some("127.0.0.1".into()),
         workers: Some(1),
         log: Some("requests".into()),
+        log_format: Some("json".into()),
         no_store: false,
     };
     assert_eq!(

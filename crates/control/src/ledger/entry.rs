@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use api_key_lb_core::fact::RequestId;
+
+use super::json::Said;
+
+/// How a line ends that tells of an answer the provider broke off.
+const CUT: &str = " cut off by the provider";
+/// The words for how a key relates to a session, behind the keys.
+const AFFINITIES: [&str; 4] = [" home", " new", " borrowed", " moved"];
 /// Seconds of an hour and of a minute.
 const HOUR_S: u64 = 3600;
 const MINUTE_S: u64 = 60;
@@ -20,6 +28,8 @@ pub struct Entry {
     pub own_answer: bool,
     /// The first digits of its session's id.
     pub session: Option<u32>,
+    /// The labels of the keys that were tried, and what they answered.
+    pub attempts: Vec<(String, Option<u16>)>,
     /// Whether more than one attempt was made.
     pub retried: bool,
     /// From beginning to end.
@@ -34,14 +44,24 @@ pub struct Entry {
     pub bytes: Option<u64>,
     /// Whether its answer came to its end.
     pub complete: bool,
+    /// Whether the provider broke off.
+    pub cut: bool,
+    /// What it is called; lines of older versions do not say it.
+    pub id: Option<RequestId>,
 }
 
 impl Entry {
     /// What `line` says, if it is the line of a request.
     pub fn parse(line: &str) -> Option<Self> {
-        let (line, complete) = match ending(line.trim_end()) {
+        let line = line.trim_end();
+        if line.starts_with('{') {
+            return Self::of_json(line);
+        }
+        let (line, id) = id(line).map_or((line, None), |(line, it)| (line, Some(it)));
+        let cut = line.ends_with(CUT);
+        let (line, complete) = match ending(line) {
             Some(line) => (line, false),
-            None => (line.trim_end(), true),
+            None => (line, true),
         };
         // Labels and reasons are anybody's words, so what comes after them is read from the end.
         let (line, bytes) = bytes(line).map_or((line, None), |(line, it)| (line, Some(it)));
@@ -59,28 +79,124 @@ impl Entry {
         let said = words.next().unwrap_or("");
         let (status, said) = status(said);
         let (attempts, of_session) = split_at_session(said);
+        let own_answer = said.starts_with("(own answer: ");
         let attempts = attempts.split('[').next().unwrap_or("");
+        let retried = attempts.contains(", ");
+        let attempts = match own_answer {
+            true => attempts
+                .split_once(')')
+                .map_or("", |(_, attempts)| attempts),
+            false => attempts,
+        };
         Some(Self {
             ended,
             path,
             status,
-            own_answer: said.starts_with("(own answer: "),
+            own_answer,
             session: of_session.and_then(session),
-            retried: attempts.contains(", "),
+            attempts: tried(attempts, status),
+            retried,
             took,
             waited,
             first_byte,
             tokens,
             bytes,
             complete,
+            cut,
+            id,
         })
     }
+
+    /// Whether something went wrong: it was tried again, failed, was cut or answered by us.
+    pub fn is_problem(&self) -> bool {
+        self.retried
+            || self.own_answer
+            || self.cut
+            || self.status.is_some_and(|status| status >= 400)
+    }
+
+    fn of_json(line: &str) -> Option<Self> {
+        let said: Said = serde_json::from_str(line).ok()?;
+        if said.event != "request" {
+            return None;
+        }
+        let ended = u64::try_from(said.time.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+            .ok()?
+            % super::DAY_MS;
+        let session = said
+            .session
+            .and_then(|id| u32::from_str_radix(id.get(..8)?, 16).ok());
+        let served = said
+            .status
+            .is_some_and(|status| (200..300).contains(&status));
+        let usage = said.usage.filter(|usage| usage.prompt > 0);
+        let tokens = usage.map(|usage| {
+            let percent =
+                u128::from(usage.cached.min(usage.prompt)) * 100 / u128::from(usage.prompt);
+            (usage.prompt, u8::try_from(percent).unwrap_or(100))
+        });
+        let sized = tokens.is_none() && session.is_some() && served;
+        Some(Self {
+            ended: Duration::from_millis(ended),
+            path: said.path,
+            status: said.status,
+            own_answer: said.ending == "own",
+            session,
+            retried: said.attempts.len() > 1,
+            attempts: said
+                .attempts
+                .into_iter()
+                .map(|it| (it.key, it.status))
+                .collect(),
+            took: Duration::from_millis(said.took_ms),
+            waited: Duration::from_millis(said.waited_ms),
+            first_byte: Duration::from_millis(said.first_byte_ms.unwrap_or(0)),
+            tokens,
+            bytes: Some(said.request_bytes)
+                .filter(|bytes| sized && *bytes >= super::WORTH_SAYING_BYTES),
+            complete: matches!(said.ending.as_str(), "own" | "complete"),
+            cut: said.ending == "cut",
+            id: said.id.parse().ok(),
+        })
+    }
+}
+
+/// `key-1 429, key-2 no answer, key-3 200 home`: the keys and their answers; `status` is that of a
+/// single one, which stands before it.
+fn tried(said: &str, status: Option<u16>) -> Vec<(String, Option<u16>)> {
+    // With nothing tried the word stands alone.
+    let said = format!(" {}", said.trim());
+    let without_affinity = AFFINITIES.iter().find_map(|word| said.strip_suffix(word));
+    let said = without_affinity.unwrap_or(&said).trim();
+    if said.is_empty() {
+        return Vec::new();
+    }
+    let attempts: Vec<&str> = said.split(", ").collect();
+    let single = attempts.len() == 1;
+    let attempt = |text: &str| {
+        if let Some(label) = text.strip_suffix(" no answer") {
+            return (label.to_owned(), None);
+        }
+        match text.rsplit_once(' ') {
+            Some((label, answer)) if answer.len() == 3 && digits(answer).is_some() => {
+                (label.to_owned(), answer.parse().ok())
+            }
+            _ => (text.to_owned(), status.filter(|_| single)),
+        }
+    };
+    attempts.into_iter().map(attempt).collect()
+}
+
+/// `… id 0a1b2c3d4e5f`
+fn id(line: &str) -> Option<(&str, RequestId)> {
+    let (line, id) = line.rsplit_once(" id ")?;
+    Some((line, id.parse().ok()?))
 }
 
 /// The line without the words for an early end, if it has them.
 fn ending(line: &str) -> Option<&str> {
     let left = line.strip_suffix(" client left");
-    left.or_else(|| line.strip_suffix(" cut off by the provider"))
+    left.or_else(|| line.strip_suffix(CUT))
 }
 
 /// `… 48k bytes`
@@ -177,7 +293,7 @@ mod tests {
     fn a_line_with_everything_is_read() {
         let line = "12:00:01 POST /v1/chat/completions 200 key-1 429, key 2 200 borrowed session \
                     1a2b3c4d (header x-session-id, sub-agent apart) [key 2: 91 % of 102k tokens 4% cached] \
-                    1.24s waited 0.50s first byte 0.91s 9.4k tokens 91% cached client left";
+                    1.24s waited 0.50s first byte 0.91s 9.4k tokens 91% cached client left id 0000000000a0";
         assert_eq!(
             Entry::parse(line).unwrap(),
             Entry {
@@ -186,6 +302,7 @@ mod tests {
                 status: Some(200),
                 own_answer: false,
                 session: Some(0x1a2b_3c4d),
+                attempts: vec![("key-1".into(), Some(429)), ("key 2".into(), Some(200))],
                 retried: true,
                 took: Duration::from_millis(1240),
                 waited: Duration::from_millis(500),
@@ -193,6 +310,8 @@ mod tests {
                 tokens: Some((9400, 91)),
                 bytes: None,
                 complete: false,
+                cut: false,
+                id: "0000000000a0".parse().ok(),
             }
         );
     }

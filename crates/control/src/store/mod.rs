@@ -7,10 +7,12 @@
 //! port finds what was there, whatever became of the configuration; what is in it is known by
 //! hashes of keys and accounts, so that of keys that are gone simply is never asked for.
 
+mod by_session;
 mod file;
 mod recognised;
 mod rows;
 mod schema;
+mod series;
 mod tally;
 mod tidy;
 mod time;
@@ -26,10 +28,11 @@ use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::{KeyId, Moment};
 
 pub use file::path;
+pub use series::{Columns, Series, Span, series};
 pub use tally::{Counts, Tally};
 pub use tidy::Retention;
-pub use time::{HOURS_OF_A_DAY, first_hour, hour};
-pub use usage::{By, Line, Pruned, Report, prune, report};
+pub use time::{HOURS_OF_A_DAY, first_hour, hour, minute};
+pub use usage::{By, Line, Pruned, Report, Worth, prune, report};
 pub use writer::{Standing, Store};
 
 /// What a store is opened with.

@@ -156,8 +156,8 @@ fn accounts(
 
 fn keys(transaction: &Transaction<'_>, rows: &[KeyRow], now: Moment) -> rusqlite::Result<()> {
     let mut put = transaction.prepare(
-        "INSERT OR REPLACE INTO keys (id, noted, refused_until, refused_streak, trouble, turn) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO keys (id, noted, refused_until, refused_streak, trouble, turn, \
+         disabled) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )?;
     let mut clear = transaction.prepare("DELETE FROM lacks WHERE key = ?")?;
     let mut lack =
@@ -171,6 +171,7 @@ fn keys(transaction: &Transaction<'_>, rows: &[KeyRow], now: Moment) -> rusqlite
             row.refused.1,
             row.trouble.map(Matter::word),
             row.turn,
+            row.disabled,
         ])?;
         clear.execute([id])?;
         for (of, until, streak) in &row.lacks {
@@ -225,7 +226,9 @@ pub(super) fn read(
         row.lifetimes = flat(lifetimes.query_map(id, lifetime)?)?;
     }
     let mut keys = list(
-        connection.prepare("SELECT id, refused_until, refused_streak, trouble, turn FROM keys")?,
+        connection.prepare(
+            "SELECT id, refused_until, refused_streak, trouble, turn, disabled FROM keys",
+        )?,
         [],
         key,
     )?;
@@ -372,6 +375,7 @@ fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
         refused: (moment(row, 1)?, row.get(2)?),
         trouble: trouble.as_deref().and_then(Matter::remembered),
         turn: row.get(4)?,
+        disabled: row.get(5)?,
         lacks: Vec::new(),
     })
 }

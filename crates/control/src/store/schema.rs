@@ -10,9 +10,9 @@ pub(super) const VERSION: i64 = STEPS.len() as i64;
 /// What leads from each version to the next. Steps that were released stay as they are.
 ///
 /// Sessions, accounts, keys, models and objects are hashes; times are milliseconds since 1970, hours are
-/// hours. Only `usage` and `labels` hold texts: the names of models that were served, and what the
+/// hours. Only `usage`, `session_usage` and `labels` hold texts: the names of models that were served, and what the
 /// configuration calls its keys.
-const STEPS: &[&str] = &[FIRST, RECOGNITION];
+const STEPS: &[&str] = &[FIRST, RECOGNITION, DISABLED, SESSION_USAGE];
 
 const FIRST: &str = "
     CREATE TABLE sessions (
@@ -80,6 +80,20 @@ const RECOGNITION: &str = "
     CREATE TABLE answers (
         answer INTEGER PRIMARY KEY, session BLOB NOT NULL, learned INTEGER NOT NULL
     );
+";
+
+/// Which keys a person has taken out of use.
+const DISABLED: &str = "ALTER TABLE keys ADD COLUMN disabled INTEGER NOT NULL DEFAULT 0;";
+
+/// What each session has used: sums over all its time, so that it costs a row or two, not one an hour.
+const SESSION_USAGE: &str = "
+    CREATE TABLE session_usage (
+        session BLOB NOT NULL, key INTEGER NOT NULL, model TEXT NOT NULL, used INTEGER NOT NULL,
+        requests INTEGER NOT NULL, errors INTEGER NOT NULL, throttles INTEGER NOT NULL,
+        prompt INTEGER NOT NULL, cached INTEGER NOT NULL, written INTEGER NOT NULL,
+        output INTEGER NOT NULL, waited_ms INTEGER NOT NULL,
+        PRIMARY KEY (session, key, model)
+    ) WITHOUT ROWID;
 ";
 
 /// The version of the file; 0 if it is new.

@@ -1,10 +1,11 @@
-//! Facts about requests are added up by hour, key and model until the writer takes the sums.
+//! Facts about requests are added up by hour, key and model, and by session, until the writer takes the
+//! sums.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use api_key_lb_core::KeyId;
-use api_key_lb_core::fact::{Ending, Fact};
+use api_key_lb_core::fact::{Ending, Fact, SessionId};
 
 use super::time;
 
@@ -64,6 +65,24 @@ pub(super) struct Slot {
     pub(super) model: String,
 }
 
+/// What a session has used is counted apart by key and model, for prices are the model's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionSlot {
+    /// The session.
+    pub(super) session: SessionId,
+    /// The key; the zero one if none was used.
+    pub(super) key: KeyId,
+    /// The model, as in [`Slot`].
+    pub(super) model: String,
+}
+
+/// What was counted of a session, and when it was last used, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SessionCounts {
+    pub(super) counts: Counts,
+    pub(super) used: i64,
+}
+
 /// The sums so far. Facts come from the thread of the log, which does not wait for the disk.
 #[derive(Debug, Default)]
 pub struct Tally(Mutex<Sums>);
@@ -71,6 +90,7 @@ pub struct Tally(Mutex<Sums>);
 #[derive(Debug, Default)]
 struct Sums {
     counts: HashMap<Slot, Counts>,
+    sessions: HashMap<SessionSlot, SessionCounts>,
     /// Names of models that were served. Only these are written down: what a client writes into a
     /// request that nobody serves may be anything.
     models: HashSet<String>,
@@ -106,6 +126,19 @@ impl Tally {
         }
     }
 
+    /// Takes the sums by session.
+    pub(super) fn take_sessions(&self) -> HashMap<SessionSlot, SessionCounts> {
+        std::mem::take(&mut self.sums().sessions)
+    }
+
+    /// Gives back what could not be written of them.
+    pub(super) fn give_back_sessions(&self, sessions: HashMap<SessionSlot, SessionCounts>) {
+        let mut sums = self.sums();
+        for (slot, counts) in sessions {
+            sums.add_session(slot, &counts);
+        }
+    }
+
     fn sums(&self) -> MutexGuard<'_, Sums> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -113,13 +146,28 @@ impl Tally {
 
 impl Sums {
     fn count(&mut self, fact: &Fact) {
-        let hour = time::hour(fact.began.after(fact.took));
+        let ended = fact.began.after(fact.took);
+        let hour = time::hour(ended);
         let served = (200..300).contains(&fact.status) && !fact.attempts.is_empty();
         let model = self.name(fact.model.as_deref(), served);
-        let slot = |key| Slot {
-            hour,
-            key,
-            model: model.clone(),
+        let mut add = |key, counts: &Counts| {
+            let model = model.clone();
+            if let Some(session) = fact.session {
+                let counts = SessionCounts {
+                    counts: *counts,
+                    used: time::stored(ended),
+                };
+                let model = model.clone();
+                self.add_session(
+                    SessionSlot {
+                        session,
+                        key,
+                        model,
+                    },
+                    &counts,
+                );
+            }
+            self.add(Slot { hour, key, model }, counts);
         };
         let mut whole = Counts {
             requests: 1,
@@ -136,18 +184,18 @@ impl Sums {
             // Waited and was not served, or asked for what nobody serves; else nothing of use.
             if fact.model.is_some() {
                 whole.errors = u64::from(matches!(fact.ending, Ending::Own(_)));
-                self.add(slot(KeyId::default()), &whole);
+                add(KeyId::default(), &whole);
             }
             return;
         };
         for attempt in before {
             let failed = failure(attempt.status, false);
-            self.add(slot(attempt.key), &failed);
+            add(attempt.key, &failed);
         }
         let failed = failure(last.status, fact.ending == Ending::ClientLeft);
         whole.add(&failed);
         whole.errors += u64::from(fact.ending == Ending::Cut);
-        self.add(slot(last.key), &whole);
+        add(last.key, &whole);
     }
 
     fn name(&mut self, model: Option<&str>, served: bool) -> String {
@@ -170,6 +218,17 @@ impl Sums {
         }
         self.counts.entry(slot).or_default().add(counts);
     }
+
+    /// What comes while there are too many is only missing here: sessions are many, and no total
+    /// is made of them.
+    fn add_session(&mut self, slot: SessionSlot, counts: &SessionCounts) {
+        if self.sessions.len() >= SUMS && !self.sessions.contains_key(&slot) {
+            return;
+        }
+        let sum = self.sessions.entry(slot).or_default();
+        sum.counts.add(&counts.counts);
+        sum.used = sum.used.max(counts.used);
+    }
 }
 
 /// What an attempt that ended with `status` counts as. A client that leaves is nobody's error.
@@ -191,7 +250,7 @@ mod tests {
     use std::time::Duration;
 
     use api_key_lb_core::Moment;
-    use api_key_lb_core::fact::{Affinity, Attempt, Part, Usage};
+    use api_key_lb_core::fact::{Attempt, RequestId, Usage};
 
     use super::*;
 
@@ -199,24 +258,14 @@ mod tests {
         let attempts: Vec<Attempt> = attempts
             .iter()
             .map(|(key, status)| Attempt {
-                key: KeyId::from_number(*key),
                 status: *status,
+                ..Attempt::begun(KeyId::from_number(*key))
             })
             .collect();
         Fact {
-            began: Moment::from_unix_millis(3_600_000 * 10),
-            first_byte: Duration::ZERO,
             took: Duration::from_secs(1),
-            method: http::Method::POST,
-            path: "/v1/chat/completions".into(),
-            pool: String::new(),
             status: attempts.last().and_then(|last| last.status).unwrap_or(0),
             model: Some(model.into()),
-            session: None,
-            rule: None,
-            part: Part::Whole,
-            affinity: Affinity::None,
-            reason: None,
             waited: Duration::from_millis(30),
             attempts,
             usage: Some(Usage {
@@ -228,6 +277,12 @@ mod tests {
             request_bytes: 1,
             response_bytes: 1,
             ending,
+            ..Fact::begun(
+                RequestId::default(),
+                Moment::from_unix_millis(3_600_000 * 10),
+                http::Method::POST,
+                "/v1/chat/completions".into(),
+            )
         }
     }
 

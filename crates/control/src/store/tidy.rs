@@ -55,6 +55,7 @@ pub(super) fn tidy(
         "DELETE FROM usage WHERE hour < ?",
         [retention.first_hour(now)],
     )?;
+    super::by_session::remove(&transaction, retention.first_hour(now))?;
     let usage: i64 = transaction.query_row("SELECT count(*) FROM usage", [], |row| row.get(0))?;
     if usage > MOST_USAGE {
         transaction.execute(
@@ -65,6 +66,7 @@ pub(super) fn tidy(
     sessions(&transaction, retention.first_use(now))?;
     for (table, used) in [
         ("sessions", "used"),
+        ("session_usage", "used"),
         ("threads", "used"),
         ("shared", "used"),
         ("answers", "learned"),
@@ -75,9 +77,14 @@ pub(super) fn tidy(
         .unix_millis()
         .saturating_sub(FORGET_AFTER.as_millis() as u64);
     let forgotten = i64::try_from(forgotten).unwrap_or(i64::MAX);
-    for table in ["accounts", "keys", "owners"] {
+    for table in ["accounts", "owners"] {
         transaction.execute(&format!("DELETE FROM {table} WHERE noted < ?"), [forgotten])?;
     }
+    // One that a person has taken out of use stays so, however long ago that was.
+    transaction.execute(
+        "DELETE FROM keys WHERE noted < ? AND NOT disabled",
+        [forgotten],
+    )?;
     for table in ["cooldowns", "limits", "lifetimes"] {
         transaction.execute(
             &format!("DELETE FROM {table} WHERE account NOT IN (SELECT id FROM accounts)"),

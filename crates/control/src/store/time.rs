@@ -37,6 +37,15 @@ fn shown(hour: i64, format: &str) -> String {
     )
 }
 
+/// `2026-07-22 14:30`.
+pub fn minute(moment: Moment) -> String {
+    let seconds = i64::try_from(moment.unix_millis() / 1000).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_or_else(
+        |_| seconds.to_string(),
+        |time| time.strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
 /// `20260722T143000Z`, for names of files.
 pub(super) fn compact(moment: Moment) -> String {
     let millis = i64::try_from(moment.unix_millis()).unwrap_or(i64::MAX);

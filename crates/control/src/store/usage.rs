@@ -1,17 +1,23 @@
 //! Usage by hour, key and model: added to the file, asked for, and removed when it is old.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use api_key_lb_core::KeyId;
-use rusqlite::{Connection, Transaction, params};
+use api_key_lb_core::fact::{SessionId, Usage};
+use api_key_lb_core::{KeyId, Moment};
+use rusqlite::{Connection, Row, Transaction, params};
 
 use super::tally::{Counts, Slot};
-use super::{StoreError, file, time};
+use super::{StoreError, by_session, file, time};
+use crate::prices::{Cost, Prices};
 
 /// The most that a row may come to, in tokens or milliseconds: what a provider states may be any
 /// number, and sums over two million rows must still be numbers to SQLite.
-const MOST: u64 = 1 << 41;
+pub(super) const MOST: u64 = 1 << 41;
+
+/// What is counted, as sums: [`counts`] reads them.
+pub(super) const SUMS: &str = "sum(requests), sum(errors), sum(throttles), sum(prompt), sum(cached), \
+     sum(written), sum(output), sum(waited_ms)";
 
 /// What a line of a report stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,10 +30,12 @@ pub enum By {
     Key,
     /// One model.
     Model,
+    /// One session, over all its time: days and hours are not told apart then.
+    Session,
 }
 
 /// A line of a report; what it was not asked to tell apart is missing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Line {
     /// The day or hour, as a date.
     pub when: Option<String>,
@@ -35,17 +43,65 @@ pub struct Line {
     pub key: Option<(String, String)>,
     /// The model; empty if none was named.
     pub model: Option<String>,
+    /// The session.
+    pub session: Option<SessionId>,
+    /// When that was last used.
+    pub used: Option<Moment>,
     /// What was counted.
     pub counts: Counts,
+    /// What it cost.
+    pub worth: Worth,
+}
+
+/// What tokens cost, as far as their prices are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Worth {
+    /// Of those with a price; `None` if there were none.
+    pub cost: Option<Cost>,
+    /// Tokens without a price, cached ones included.
+    pub unpriced: u64,
+}
+
+impl Worth {
+    /// Of what was counted of one model.
+    pub fn of(model: &str, counts: &Counts, prices: &Prices) -> Self {
+        let tokens = counts.prompt.saturating_add(counts.output);
+        if tokens == 0 {
+            return Self::default();
+        }
+        let usage = Usage {
+            prompt: counts.prompt,
+            cached: counts.cached,
+            written: counts.written,
+            output: counts.output,
+        };
+        let cost = prices.cost(model, &usage);
+        Self {
+            cost,
+            unpriced: if cost.is_none() { tokens } else { 0 },
+        }
+    }
+
+    /// Adds `other`.
+    pub fn add(&mut self, other: &Self) {
+        if let Some(cost) = &other.cost {
+            self.cost.get_or_insert_default().add(cost);
+        }
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
+    }
 }
 
 /// What was used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// In the order of time, key and model.
+    /// In the order of time, key and model; of sessions, the last used first.
     pub lines: Vec<Line>,
     /// All of it.
     pub total: Counts,
+    /// What that cost.
+    pub worth: Worth,
+    /// Models that were used and have no price; the empty one if none was named.
+    pub unpriced: BTreeSet<String>,
     /// The first day of which anything is known.
     pub since: Option<String>,
 }
@@ -61,13 +117,18 @@ pub struct Pruned {
     pub bytes: (u64, u64),
 }
 
-/// What is in the store at `path` from the hour `since` on.
+/// What is in the store at `path` from the hour `since` on; of sessions, those that were used since.
 ///
 /// # Errors
 /// If there is no store, or it cannot be read.
-pub fn report(path: &Path, by: &[By], since: Option<i64>) -> Result<Report, StoreError> {
+pub fn report(
+    path: &Path,
+    by: &[By],
+    since: Option<i64>,
+    prices: &Prices,
+) -> Result<Report, StoreError> {
     let connection = file::open_to_read(path)?;
-    read(&connection, by, since).map_err(|source| StoreError::Sql {
+    read(&connection, by, since, prices).map_err(|source| StoreError::Sql {
         path: path.to_owned(),
         source,
     })
@@ -88,6 +149,7 @@ pub fn prune(path: &Path, before: i64, sessions_before: i64) -> Result<Pruned, S
     let (hours, sessions) = (|| {
         let transaction = connection.transaction()?;
         let hours = transaction.execute("DELETE FROM usage WHERE hour < ?", [before])?;
+        by_session::remove(&transaction, before)?;
         let sessions = super::tidy::sessions(&transaction, sessions_before)?;
         transaction.commit()?;
         super::tidy::give_back_space(&connection, None)?;
@@ -163,11 +225,33 @@ pub(super) fn models(connection: &Connection, most: usize) -> rusqlite::Result<V
 }
 
 /// SQLite's numbers have a sign; and a sum must not overflow there, or the row could not be written.
-fn whole(count: u64) -> i64 {
+pub(super) fn whole(count: u64) -> i64 {
     count.min(MOST).cast_signed()
 }
 
-fn read(connection: &Connection, by: &[By], since: Option<i64>) -> rusqlite::Result<Report> {
+fn read(
+    connection: &Connection,
+    by: &[By],
+    since: Option<i64>,
+    prices: &Prices,
+) -> rusqlite::Result<Report> {
+    let mut report = if by.contains(&By::Session) {
+        by_session::read(connection, by, since, prices)?
+    } else {
+        by_hour(connection, by, since, prices)?
+    };
+    let first: Option<i64> =
+        connection.query_row("SELECT min(hour) FROM usage", [], |row| row.get(0))?;
+    report.since = first.map(time::day);
+    Ok(report)
+}
+
+fn by_hour(
+    connection: &Connection,
+    by: &[By],
+    since: Option<i64>,
+    prices: &Prices,
+) -> rusqlite::Result<Report> {
     let tells = |what: By| by.contains(&what);
     let when = match (tells(By::Hour), tells(By::Day)) {
         (true, _) => "hour".to_owned(),
@@ -179,56 +263,101 @@ fn read(connection: &Connection, by: &[By], since: Option<i64>) -> rusqlite::Res
     } else {
         ("0", "NULL")
     };
-    let model = if tells(By::Model) { "model" } else { "''" };
+    // Prices are the model's, so models are always told apart here.
     let mut query = connection.prepare(&format!(
-        "SELECT {when}, {key}, {model}, sum(requests), sum(errors), sum(throttles), sum(prompt), \
-         sum(cached), sum(written), sum(output), sum(waited_ms), {label} AS name \
+        "SELECT {SUMS}, {when}, {key}, model, {label} AS name \
          FROM usage LEFT JOIN labels ON labels.key = usage.key WHERE hour >= ? \
-         GROUP BY 1, 2, 3 ORDER BY 1, name IS NULL, name, 2, 3"
+         GROUP BY 9, 10, 11 ORDER BY 9, name IS NULL, name, 10, 11"
     ))?;
-    let mut total = Counts::default();
-    let lines = query.query_map([since.unwrap_or(i64::MIN)], |row| {
-        let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
-        let counts = Counts {
-            requests: count(3)?,
-            errors: count(4)?,
-            throttles: count(5)?,
-            prompt: count(6)?,
-            cached: count(7)?,
-            written: count(8)?,
-            output: count(9)?,
-            waited_ms: count(10)?,
-        };
-        let (hour, id): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let id = KeyId::from_number(id.cast_unsigned());
-        let label: Option<String> = row.get(11)?;
-        let name = match label {
-            Some(label) => label,
-            None if id == KeyId::default() => String::new(),
-            None => id.to_string(),
-        };
-        total.add(&counts);
-        Ok(Line {
+    let mut rows = query.query([since.unwrap_or(i64::MIN)])?;
+    let mut fold = Fold::new(tells(By::Model), prices);
+    while let Some(row) = rows.next()? {
+        let hour: i64 = row.get(8)?;
+        let line = Line {
             when: match (tells(By::Hour), tells(By::Day)) {
                 (true, _) => Some(time::day_and_hour(hour)),
                 (false, true) => Some(time::day(hour)),
                 (false, false) => None,
             },
-            key: tells(By::Key).then(|| (name, id.to_string())),
-            model: if tells(By::Model) {
-                Some(row.get(2)?)
+            key: if tells(By::Key) {
+                Some(key_of(row.get(9)?, row.get(11)?))
             } else {
                 None
             },
-            counts,
-        })
-    })?;
-    let lines = lines.collect::<rusqlite::Result<_>>()?;
-    let first: Option<i64> =
-        connection.query_row("SELECT min(hour) FROM usage", [], |row| row.get(0))?;
-    Ok(Report {
-        lines,
-        total,
-        since: first.map(time::day),
+            counts: counts(row)?,
+            ..Line::default()
+        };
+        fold.add(line, row.get(10)?);
+    }
+    Ok(fold.report())
+}
+
+/// What a key is called, and its identity.
+pub(super) fn key_of(id: i64, label: Option<String>) -> (String, String) {
+    let id = KeyId::from_number(id.cast_unsigned());
+    let name = match label {
+        Some(label) => label,
+        None if id == KeyId::default() => String::new(),
+        None => id.to_string(),
+    };
+    (name, id.to_string())
+}
+
+/// The sums of [`SUMS`], which stand first in a row.
+pub(super) fn counts(row: &Row<'_>) -> rusqlite::Result<Counts> {
+    let count = |at: usize| row.get::<_, i64>(at).map(i64::cast_unsigned);
+    Ok(Counts {
+        requests: count(0)?,
+        errors: count(1)?,
+        throttles: count(2)?,
+        prompt: count(3)?,
+        cached: count(4)?,
+        written: count(5)?,
+        output: count(6)?,
+        waited_ms: count(7)?,
     })
+}
+
+/// Puts rows together that differ in nothing but their model, if that is not asked for.
+pub(super) struct Fold<'p> {
+    models: bool,
+    prices: &'p Prices,
+    report: Report,
+}
+
+impl<'p> Fold<'p> {
+    pub(super) fn new(models: bool, prices: &'p Prices) -> Self {
+        Self {
+            models,
+            prices,
+            report: Report::default(),
+        }
+    }
+
+    /// Adds a row of `model`; those that belong together come one after the other.
+    pub(super) fn add(&mut self, mut line: Line, model: String) {
+        line.worth = Worth::of(&model, &line.counts, self.prices);
+        if line.worth.unpriced > 0 {
+            self.report.unpriced.insert(model.clone());
+        }
+        self.report.total.add(&line.counts);
+        self.report.worth.add(&line.worth);
+        line.model = self.models.then_some(model);
+        let last = self.report.lines.last_mut().filter(|last| {
+            let same = |last: &Line| (last.when.clone(), last.key.clone(), last.session);
+            !self.models && same(last) == same(&line)
+        });
+        match last {
+            Some(last) => {
+                last.counts.add(&line.counts);
+                last.worth.add(&line.worth);
+                last.used = last.used.max(line.used);
+            }
+            None => self.report.lines.push(line),
+        }
+    }
+
+    pub(super) fn report(self) -> Report {
+        self.report
+    }
 }

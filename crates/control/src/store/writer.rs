@@ -11,9 +11,9 @@ use api_key_lb_core::policy::memory::Memory;
 use api_key_lb_core::{KeyId, Moment};
 use rusqlite::Connection;
 
-use super::tally::{Counts, Slot, Tally};
+use super::tally::{Counts, SessionCounts, SessionSlot, Slot, Tally};
 use super::tidy::Retention;
-use super::{Setup, Source, StoreError, file, rows, tidy, time, usage};
+use super::{Setup, Source, StoreError, by_session, file, rows, tidy, time, usage};
 
 /// Between two transactions: with the time that one takes, a crash loses less than a second.
 const EVERY: Duration = Duration::from_millis(500);
@@ -376,19 +376,20 @@ impl Writer {
                 source.forgotten();
             }
             let full = !self.only_usage && self.take(source);
-            let counts = self.tally.take();
+            let (counts, sessions) = (self.tally.take(), self.tally.take_sessions());
             let unnamed = self.unnamed && !self.only_usage;
             let has_changed = !self.pending.is_empty() || !counts.is_empty() || unnamed;
             if !has_changed && self.try_again.is_none() {
                 break;
             }
-            match self.write(&counts, now) {
+            match self.write(&counts, &sessions, now) {
                 Ok(()) => {
                     self.pending = Memory::default();
                     self.works();
                 }
                 Err(error) => {
                     self.tally.give_back(counts);
+                    self.tally.give_back_sessions(sessions);
                     if file::is_corrupt(&error) && !self.only_usage && !replaced {
                         replaced = true;
                         self.replace(&error.to_string(), now);
@@ -427,13 +428,19 @@ impl Writer {
         true
     }
 
-    fn write(&mut self, counts: &HashMap<Slot, Counts>, now: Moment) -> rusqlite::Result<()> {
+    fn write(
+        &mut self,
+        counts: &HashMap<Slot, Counts>,
+        sessions: &HashMap<SessionSlot, SessionCounts>,
+        now: Moment,
+    ) -> rusqlite::Result<()> {
         let Some(connection) = &mut self.connection else {
             return Ok(());
         };
         let transaction = connection.transaction()?;
         rows::write(&transaction, &self.pending, now)?;
         usage::add(&transaction, counts)?;
+        by_session::add(&transaction, sessions)?;
         if self.unnamed && !self.only_usage {
             usage::name(&transaction, &self.setup.labels, time::stored(now))?;
         }

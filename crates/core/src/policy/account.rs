@@ -457,6 +457,9 @@ fn is_low(known: &Known) -> bool {
 
 mod join;
 mod row;
+mod shown;
+
+pub use shown::Headroom;
 
 #[cfg(test)]
 mod tests;

@@ -202,7 +202,7 @@ impl Policy {
         let keys = asked.pool.keys.iter().enumerate();
         let of_home = keys.filter(|(_, key)| self.account_of(key) == home.account);
         let (at, key) = of_home
-            .filter(|(_, key)| !self.refused(key, asked.model, now))
+            .filter(|(_, key)| !self.is_disabled(key.id) && !self.refused(key, asked.model, now))
             .max_by_key(|(_, key)| Score::of(session.id, key.id, key.weight))?;
         let (warm, chance) = self.warmth(case, &home, home.account, key);
         let cold = case.tokens.saturating_sub(warm);
@@ -231,7 +231,7 @@ impl Policy {
         let keys = asked.pool.keys.iter().enumerate();
         keys.filter_map(|(at, key)| {
             let account = self.account_of(key);
-            if bound.is_some_and(|only| only != account) {
+            if bound.is_some_and(|only| only != account) || self.is_disabled(key.id) {
                 return None;
             }
             let asked_again = tries.may_ask(key.id, account, self.is_unknown(key))?;
@@ -396,7 +396,10 @@ impl Policy {
         now: Moment,
     ) -> bool {
         let mut keys = pool.keys.iter();
-        keys.any(|key| self.account_of(key) == account && !self.refused(key, model, now))
+        keys.any(|key| {
+            let is_of_it = self.account_of(key) == account;
+            is_of_it && !self.is_disabled(key.id) && !self.refused(key, model, now)
+        })
     }
 
     /// When the first of the keys that cannot serve now can.
@@ -405,7 +408,7 @@ impl Policy {
         let keys = asked.pool.keys.iter();
         let blocked = keys.filter_map(|key| {
             let account = self.account_of(key);
-            if bound.is_some_and(|only| only != account) {
+            if bound.is_some_and(|only| only != account) || self.is_disabled(key.id) {
                 return None;
             }
             let ahead = |most| self.holds.ahead((account, asked.model), None, most);

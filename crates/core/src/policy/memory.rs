@@ -199,6 +199,8 @@ pub struct KeyRow {
     pub trouble: Option<Matter>,
     /// What it is owed among requests without a session.
     pub turn: i64,
+    /// Whether a person has taken it out of use.
+    pub disabled: bool,
     /// Models that it lacks: how long it comes last for them, and how often in a row.
     pub lacks: Vec<(ModelId, Moment, u32)>,
 }
@@ -347,7 +349,10 @@ impl Policy {
             if let Some(state) = self.keys.get_mut(&id)
                 && std::mem::take(&mut state.is_marked)
             {
-                rows.keys.push(state.row(id));
+                rows.keys.push(KeyRow {
+                    disabled: self.disabled.contains(&id),
+                    ..state.row(id)
+                });
             }
         }
         rows.objects = self.changed_objects(most - rows.len());
@@ -388,6 +393,9 @@ impl Policy {
             }
         }
         for row in memory.keys {
+            if row.disabled && !self.disabled.contains(&row.id) {
+                self.disabled.push(row.id);
+            }
             self.keys.insert(row.id, super::KeyState::of_row(row));
         }
         self.restore_objects(memory.objects, now);
@@ -411,6 +419,7 @@ impl super::KeyState {
             refused: self.refused.row(),
             trouble: self.trouble.map(|(matter, _)| matter),
             turn: self.credit,
+            disabled: false,
             lacks: lacks
                 .map(|(model, refused)| {
                     let (until, streak) = refused.row();

@@ -6,6 +6,7 @@ mod answers;
 mod attempt;
 mod breaker;
 mod budget;
+mod by_hand;
 mod candidate;
 mod choice;
 mod cooldown;
@@ -48,6 +49,7 @@ use owners::Owners;
 use sessions::{Home, Sessions};
 use shared_id::SharedIds;
 
+pub use account::Headroom;
 pub use attempt::Attempt;
 pub use owners::{Bound, ObjectRow};
 pub use reason::{Because, Blocked, Reason, Words};
@@ -141,6 +143,12 @@ pub struct KeySnapshot {
     pub cooling_models: usize,
     /// How many requests its account takes at once, if its refusals have shown it.
     pub at_once: Option<u32>,
+    /// Whether a person has taken it out of use.
+    pub disabled: bool,
+    /// Whether its account has just come back and first shows that it serves again.
+    pub recovering: bool,
+    /// What is left of its account's limits, as far as its provider has said it.
+    pub headroom: Vec<Headroom>,
 }
 
 /// Everything `status` shows of the policy.
@@ -203,6 +211,8 @@ pub struct Policy {
     split_subagents: SplitSubAgents,
     timing: Timing,
     pacing: Pacing,
+    /// Keys that a person has taken out of use.
+    disabled: Vec<KeyId>,
     /// What has changed since it was last remembered.
     changes: Changes,
 }
@@ -226,6 +236,7 @@ impl Policy {
             split_subagents: plan.recognition.split_subagents,
             timing: plan.timing.clone(),
             pacing: plan.pacing,
+            disabled: Vec::new(),
             changes: Changes::default(),
         }
     }
@@ -272,6 +283,7 @@ impl Policy {
             Bound::Free | Bound::Sought => false,
         };
         is_foreign
+            || self.is_disabled(key.id)
             || self.refused(key, asked.model, now)
             || self.accounts.get(&account).is_some_and(|account| {
                 let until = account.until(asked.model, now);
@@ -337,6 +349,9 @@ impl Policy {
                     trouble: state.trouble,
                     cooling_models: account.map_or(0, |account| account.cooling_models(now)),
                     at_once: account.and_then(|account| account.load.most()),
+                    disabled: self.is_disabled(key.id),
+                    recovering: account.is_some_and(|account| account.is_recovering(now)),
+                    headroom: account.map_or_else(Vec::new, |account| account.headroom(now)),
                 }
             })
             .collect();

@@ -125,6 +125,15 @@ impl Sessions {
         Some(home)
     }
 
+    /// It lives nowhere any more. The entry stays, so that this is remembered.
+    pub(super) fn unpin(&mut self, session: SessionId) {
+        if let Some(home) = self.note(session) {
+            home.served = false;
+            home.account = AccountId::from_number(0);
+            home.places = Places::default();
+        }
+    }
+
     /// What is to be remembered of a session that was marked, if it is still there.
     pub(super) fn unmarked_row(&mut self, session: SessionId) -> Option<SessionRow> {
         let home = self.homes.peek_mut(&session)?;

@@ -154,7 +154,7 @@ impl Handshake {
         self.endpoint.dialect
     }
 
-    /// Waits until the plan has this key no more.
+    /// Waits until the plan has this key no more, or a person has taken it out of use.
     pub(super) async fn is_without(&self, key: KeyId) {
         loop {
             let changed = self.state.websockets().replanned().notified();
@@ -162,6 +162,7 @@ impl Handshake {
             if !plan
                 .pools()
                 .any(|pool| pool.keys.iter().any(|known| known.id == key))
+                || self.state.policy().is_disabled(key)
             {
                 return;
             }

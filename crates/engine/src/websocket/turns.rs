@@ -90,7 +90,12 @@ impl<'h> Turns<'h> {
         let state = &self.handshake.state;
         let method = Method::from_bytes(METHOD).unwrap_or(Method::GET);
         let path = self.handshake.uri.path();
-        let mut record = Record::new(std::sync::Arc::clone(state), method, path);
+        let mut record = Record::new(
+            std::sync::Arc::clone(state),
+            method,
+            path,
+            &self.handshake.own,
+        );
         let named = References {
             named: std::mem::take(&mut facts.references),
             ..References::default()

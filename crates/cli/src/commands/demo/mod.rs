@@ -221,6 +221,7 @@ fn stay(mut stage: Stage, printer: &Printer) -> anyhow::Result<Exit> {
         stage.server.state().clone(),
         stage.server.live().clone(),
         None,
+        stage.server.observer().clone(),
         *printer,
     )?;
     let duties = Duties {

@@ -75,6 +75,7 @@ impl Stage {
             predecessor: None,
             announce: Announce::Later,
             store: None,
+            otlp: None,
         };
         let server = Server::start(setup, printer)?;
         let address = server.address();

@@ -26,7 +26,7 @@ pub use program::{Home, Output, set_mode};
 pub use proxy::Proxy;
 #[cfg(target_os = "linux")]
 pub use terminal::Terminal;
-pub use upstream::{Connection, Upstream};
+pub use upstream::{Connection, RawRequest, Upstream};
 
 /// No test waits longer than this for anything that should happen.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -12,11 +12,17 @@ const MOST_SESSIONS: u64 = 10_000_000;
 const MOST_WEBSOCKETS: u64 = 100_000;
 /// The most bytes of a body: 64 GB.
 const MOST_BYTES: u64 = 64 << 30;
+/// The most bytes of one file of the log: 1 GB.
+const MOST_LOG_BYTES: u64 = 1 << 30;
+/// The most files of the log that are kept.
+const MOST_LOG_FILES: u64 = 100;
 /// The most days that usage is kept: ten years.
 const MOST_DAYS: u64 = 3_660;
 
 /// Which requests may be logged.
 const LOG: &[&str] = &["requests", "problems", "off"];
+/// What their lines may look like.
+const FORMAT: &[&str] = &["human", "json"];
 /// What may become of sub-agents.
 const SPLIT: &[&str] = &["never", "auto", "always"];
 
@@ -126,6 +132,30 @@ pub(crate) const FIELDS: &[Field] = &[
         .variable("AKLB_LOG")
         .means("Which requests leave a line: all \"requests\", only \"problems\" (retried, refused, cut), \"off\"")
         .usually("\"requests\""),
+    field("log_format", Kind::Words(FORMAT), "\"json\"")
+        .flag("--log-format")
+        .variable("AKLB_LOG_FORMAT")
+        .means("What the lines look like: \"human\", or \"json\", an object in each line")
+        .usually("\"human\""),
+    field("log_bytes", Kind::Whole(0, MOST_LOG_BYTES), "10000000")
+        .variable("AKLB_LOG_BYTES")
+        .means("Bytes of the log file of a detached proxy after which the next one is begun; 0: never")
+        .usually("10000000"),
+    field("log_files", Kind::Whole(0, MOST_LOG_FILES), "5")
+        .variable("AKLB_LOG_FILES")
+        .means("How many log files are kept besides the one that is written")
+        .usually("5"),
+    field(
+        "prices",
+        Kind::Prices,
+        "{\"glm-4.6\": {\"input\": 0.6, \"cached\": 0.11, \"output\": 2.2}}",
+    )
+    .means("What tokens of a model cost, in US dollars for a million, instead of the list that comes along")
+    .usually("{}"),
+    field("otlp", Kind::Otlp, "{\"endpoint\": \"http://127.0.0.1:4318\"}")
+        .variable("AKLB_OTLP")
+        .means("Where requests and metrics are sent as OpenTelemetry (OTLP over HTTP)")
+        .otherwise("nowhere"),
     field("store", Kind::Switch, "false")
         .flag("--no-store")
         .variable("AKLB_STORE")
@@ -239,4 +269,38 @@ pub(crate) const ERROR_FIELDS: &[Field] = &[
     field("for_ms", Kind::Whole(1, MOST_MS), "60000")
         .means("Milliseconds that it counts if the answer names no time")
         .otherwise("as for every error of its meaning"),
+];
+
+/// The fields of a price, in US dollars for a million tokens.
+pub(crate) const PRICE_FIELDS: &[Field] = &[
+    field("input", Kind::Number, "0.6").means("Tokens of a prompt that are read anew"),
+    field("cached", Kind::Number, "0.11")
+        .means("Tokens of a prompt that come from the provider's cache")
+        .otherwise("as `input`"),
+    field("written", Kind::Number, "0.6")
+        .means("Tokens of a prompt that are written to that cache")
+        .otherwise("as `input`"),
+    field("output", Kind::Number, "2.2").means("Tokens that are generated"),
+];
+
+/// The fields of `otlp`.
+pub(crate) const OTLP_FIELDS: &[Field] = &[
+    field("endpoint", Kind::Text, "\"http://127.0.0.1:4318\"")
+        .means("The receiver's base URL; /v1/traces and /v1/metrics are put behind it"),
+    field(
+        "headers",
+        Kind::Headers,
+        "{\"authorization\": \"Bearer env:OTLP_TOKEN\"}",
+    )
+    .means("Headers that the receiver wants; a word may be \"env:NAME\" or \"file:PATH\"")
+    .usually("{}"),
+    field("interval_ms", Kind::Whole(100, MOST_MS), "10000")
+        .means("Milliseconds between two exports")
+        .usually("10000"),
+    field("export", Kind::Texts, "[\"traces\", \"metrics\"]")
+        .means("What is exported")
+        .usually("[\"traces\", \"metrics\"]"),
+    field("service", Kind::Text, "\"api-key-lb\"")
+        .means("What the service is called")
+        .usually("\"api-key-lb\""),
 ];

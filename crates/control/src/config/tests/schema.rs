@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::super::field::{
-    ERROR_FIELDS, FIELDS, Field, KEY_FIELDS, POOL_FIELDS, RULE_FIELDS, Usual,
+    ERROR_FIELDS, FIELDS, Field, KEY_FIELDS, OTLP_FIELDS, POOL_FIELDS, PRICE_FIELDS, RULE_FIELDS,
+    Usual,
 };
 use super::*;
 
@@ -20,7 +21,7 @@ const REMARKS: &[&str] = &[
 ];
 
 /// Fields that hold a word.
-const WORDS: &[&str] = &["log", "split_subagents", "provider", "means"];
+const WORDS: &[&str] = &["log", "log_format", "split_subagents", "provider", "means"];
 
 /// Why `value` is not what `schema`, a part of `root`, describes. Knows the keywords that our
 /// schema uses and no others.
@@ -120,6 +121,7 @@ fn is_of(value: &Value, kind: &str) -> bool {
         "string" => value.is_string(),
         "array" => value.is_array(),
         "object" => value.is_object(),
+        "number" => value.is_number(),
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
         _ => panic!("{kind}"),
     }
@@ -204,12 +206,14 @@ fn lower_case_words(value: Value) -> Value {
 #[test]
 fn every_field_of_every_table_is_in_the_schema_with_what_it_is_for() {
     let schema = schema();
-    let tables: [(&str, &[Field]); 5] = [
+    let tables: [(&str, &[Field]); 7] = [
         ("", FIELDS),
         ("/$defs/key", KEY_FIELDS),
         ("/$defs/pool", POOL_FIELDS),
         ("/$defs/session_rule", RULE_FIELDS),
         ("/$defs/error_rule", ERROR_FIELDS),
+        ("/$defs/price", PRICE_FIELDS),
+        ("/$defs/otlp", OTLP_FIELDS),
     ];
     for (pointer, fields) in tables {
         let properties = schema.pointer(&format!("{pointer}/properties")).unwrap();

@@ -69,7 +69,7 @@ prop_compose! {
     ) -> KeyRow {
         let trouble = (turn % 2 == 0).then_some(Matter::Suspicion);
         let lacks = lacks.into_iter().map(|(model, until, streak)| (ModelId::from_number(model), until, streak));
-        KeyRow { id: KeyId::from_number(id), refused, trouble, turn, lacks: lacks.collect() }
+        KeyRow { id: KeyId::from_number(id), refused, trouble, turn, disabled: id % 2 == 0, lacks: lacks.collect() }
     }
 }
 

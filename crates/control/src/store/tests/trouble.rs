@@ -60,7 +60,7 @@ fn a_full_disk_loses_nothing_once_there_is_room_again() {
     assert_eq!(words.all().len(), 2, "{:?}", words.all());
     drop(writer);
     let file = path(scratch.path(), 4577);
-    let report = report(&file, &[By::Key], None).unwrap();
+    let report = report(&file, &[By::Key], None, &Default::default()).unwrap();
     assert_eq!(report.total.requests, 1);
     let connection = Connection::open(&file).unwrap();
     let sessions: i64 = connection
@@ -199,7 +199,13 @@ fn who_has_left_the_file_to_another_adds_usage_and_nothing_else() {
     new.finish();
     old.finish();
     let file = path(scratch.path(), 4577);
-    assert_eq!(report(&file, &[], None).unwrap().total.requests, 4);
+    assert_eq!(
+        report(&file, &[], None, &Default::default())
+            .unwrap()
+            .total
+            .requests,
+        4
+    );
     assert_eq!(open(scratch.path()).1.sessions.len(), 1);
     assert!(words.all().is_empty(), "{:?}", words.all());
 }
@@ -254,7 +260,7 @@ fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
         )
         .unwrap();
     drop(first);
-    let reported = report(&file, &[], None).unwrap();
+    let reported = report(&file, &[], None, &Default::default()).unwrap();
     assert_eq!(reported.total.requests, 3, "it can be looked at before");
     let mut memory = sessions(1);
     memory.threads = memory.sessions.iter().map(thread_of).collect();
@@ -262,7 +268,13 @@ fn a_file_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it() {
     assert!(words.all().is_empty(), "{:?}", words.all());
     let (_, read, _) = open(scratch.path());
     assert_eq!((read.sessions.len(), read.threads.len()), (2, 1));
-    assert_eq!(report(&file, &[], None).unwrap().total.requests, 3);
+    assert_eq!(
+        report(&file, &[], None, &Default::default())
+            .unwrap()
+            .total
+            .requests,
+        3
+    );
     let version = schema::version(&Connection::open(&file).unwrap()).unwrap();
     assert_eq!(version, schema::VERSION);
 }
@@ -277,7 +289,9 @@ fn keys_are_called_as_they_are_called_last() {
     assert!(store.flush());
     let file = path(scratch.path(), 4577);
     let name = || {
-        report(&file, &[By::Key], None).unwrap().lines[0]
+        report(&file, &[By::Key], None, &Default::default())
+            .unwrap()
+            .lines[0]
             .key
             .clone()
             .unwrap()
@@ -308,5 +322,11 @@ fn a_provider_that_states_nonsense_does_not_make_the_sums_unreadable() {
     }
     drop(writer);
     let file = path(scratch.path(), 4577);
-    assert!(report(&file, &[], None).unwrap().total.prompt > 1 << 40);
+    assert!(
+        report(&file, &[], None, &Default::default())
+            .unwrap()
+            .total
+            .prompt
+            > 1 << 40
+    );
 }

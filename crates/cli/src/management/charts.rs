@@ -1,0 +1,34 @@
+//! How it went: the last hour from memory, days and months from the store, if there is one.
+
+use api_key_lb_control::observed::Span;
+use api_key_lb_control::store;
+use api_key_lb_core::wire::reply::Reply;
+use http::StatusCode;
+
+use super::Sources;
+use super::routes::{parameter, told};
+use crate::admin::refuse;
+
+/// Answers `GET /_lb/charts`.
+pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Reply {
+    let word = parameter(query, "span").unwrap_or(Span::Hour.word());
+    let Some(span) = Span::of(word) else {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "bad_span",
+            "`span` must be 1h, 24h or 30d",
+        );
+    };
+    let mut chart = sources.observed.chart(span, sources.state.now());
+    if span != Span::Hour
+        && let Some(path) = sources.store.clone()
+    {
+        let first = chart.first_hour();
+        // A disk may take its time; who asks something else meanwhile is answered.
+        let read = tokio::task::spawn_blocking(move || store::hours(&path, first)).await;
+        if let Ok(Ok(hours)) = read {
+            chart.fill(&hours);
+        }
+    }
+    told(&chart)
+}

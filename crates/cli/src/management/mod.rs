@@ -1,0 +1,221 @@
+//! The thread that answers our own paths, so that nobody who looks on delays a token: a worker hands a
+//! request over and passes on what comes back.
+//!
+//! `/health` and orders are answered by the worker itself: they cost next to nothing, and must be answered
+//! whatever this thread is busy with.
+
+mod actions;
+mod charts;
+mod events;
+mod page;
+mod routes;
+mod sources;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_key_lb_control::metrics::Metrics;
+use api_key_lb_control::observed::{Observed, Spent};
+use api_key_lb_control::prices::Prices;
+use api_key_lb_core::KeyId;
+use api_key_lb_core::fact::{Fact, Usage};
+use api_key_lb_core::wire::reply::Reply;
+use api_key_lb_engine::{
+    ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest,
+};
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::admin::{Admin, refuse};
+
+use events::Events;
+
+pub(crate) use sources::Sources;
+
+/// Where our own paths are.
+const OWN_PATHS: &str = "/_lb/";
+/// Requests that wait for this thread, or are being answered by it.
+const MOST_WAITING: usize = 64;
+/// When one that found no room shall ask again, in seconds.
+const ASK_AGAIN: &str = "1";
+/// How long the thread may take to end.
+const END: Duration = Duration::from_millis(500);
+
+/// The thread, as its process sees it. It ends with the last worker.
+#[derive(Debug)]
+pub(crate) struct Management {
+    ending: watch::Sender<bool>,
+    observer: Observer,
+}
+
+/// Who is told of requests that have ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Observer {
+    observed: Arc<Observed>,
+    metrics: Arc<Metrics>,
+    seen: Arc<Notify>,
+}
+
+impl Observer {
+    /// Takes in what `facts` say.
+    pub(crate) fn observe(
+        &self,
+        facts: &[Fact],
+        label_of: &dyn Fn(KeyId) -> String,
+        prices: &Prices,
+    ) {
+        if facts.is_empty() {
+            return;
+        }
+        let price = |model: &str, usage: &Usage| {
+            prices.cost(model, usage).map(|cost| Spent {
+                cost_usd: cost.cost_usd,
+                saved_usd: cost.saved_usd(),
+            })
+        };
+        self.observed.observe(facts, label_of, &price);
+        self.metrics.observe(facts, prices, label_of);
+        self.seen.notify_waiters();
+    }
+
+    /// The configuration was read again.
+    pub(crate) fn reloaded(&self, successfully: bool) {
+        self.metrics.reloaded(successfully);
+    }
+}
+
+/// A request that was handed over.
+struct Job {
+    request: ControlRequest,
+    reply: oneshot::Sender<ControlReply>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What a worker asks.
+struct Paths {
+    admin: Admin,
+    jobs: mpsc::UnboundedSender<Job>,
+    room: Arc<Semaphore>,
+}
+
+impl Management {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// If there can be no further thread, or no runtime for it.
+    pub(crate) fn start(
+        admin: Admin,
+        sources: Sources,
+    ) -> std::io::Result<(Self, Arc<dyn ControlPaths>)> {
+        let (jobs, waiting) = mpsc::unbounded_channel();
+        let (ending, ends) = watch::channel(false);
+        let observer = Observer {
+            observed: sources.observed.clone(),
+            metrics: sources.metrics.clone(),
+            seen: Arc::new(Notify::new()),
+        };
+        let runtime = || {
+            Builder::new_current_thread()
+                .enable_time()
+                .max_blocking_threads(1)
+                .build_local(LocalOptions::default())
+        };
+        // Made there, since it must not leave its thread; whether it could be made is told.
+        let (ready, made) = std::sync::mpsc::sync_channel(1);
+        let heard = observer.seen.clone();
+        std::thread::Builder::new()
+            .name("management".to_owned())
+            .spawn(move || match runtime() {
+                Ok(runtime) => {
+                    let _ = ready.send(Ok(()));
+                    let events = Events::new(sources, heard, ends);
+                    runtime.block_on(serve(Rc::new(events), waiting));
+                    runtime.shutdown_timeout(END);
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                }
+            })?;
+        made.recv()
+            .unwrap_or_else(|_| Err(std::io::Error::other("the thread ended at once")))?;
+        let paths = Paths {
+            admin,
+            jobs,
+            room: Arc::new(Semaphore::new(MOST_WAITING)),
+        };
+        Ok((Self { ending, observer }, Arc::new(paths)))
+    }
+
+    /// Who is told of requests that have ended.
+    pub(crate) const fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Ends the streams of events, which would last: the workers are to end.
+    pub(crate) fn end_streams(&self) {
+        self.ending.send_replace(true);
+    }
+}
+
+async fn serve(events: Rc<Events>, mut waiting: mpsc::UnboundedReceiver<Job>) {
+    // Ends when the last worker does, which holds the other end.
+    while let Some(job) = waiting.recv().await {
+        let events = events.clone();
+        tokio::task::spawn_local(async move {
+            let reply = routes::answer(&events, job.request).await;
+            // Fails if whoever asked has left.
+            let _ = job.reply.send(reply);
+        });
+    }
+}
+
+impl ControlPaths for Paths {
+    fn admits(&self, path: &str, headers: &HeaderMap) -> bool {
+        page::has(path)
+            || (is_root(path) && page::is_wanted(headers))
+            || self.admin.carries_token(headers)
+    }
+
+    fn answer(&self, request: ControlRequest) -> ControlAnswer {
+        if let Some(reply) = self.admin.answer(&request) {
+            return ControlAnswer::Now(reply);
+        }
+        let Ok(room) = self.room.clone().try_acquire_owned() else {
+            return ControlAnswer::Now(busy());
+        };
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            request,
+            reply,
+            _room: room,
+        };
+        // Fails only if the thread is gone; then the other end says so.
+        let _ = self.jobs.send(job);
+        ControlAnswer::Later(answer)
+    }
+}
+
+fn is_root(path: &str) -> bool {
+    path == "/_lb" || path == OWN_PATHS
+}
+
+fn busy() -> Reply {
+    refuse(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "busy",
+        "too many requests to the proxy's own paths wait already; ask again in a second",
+    )
+    .with(RETRY_AFTER, HeaderValue::from_static(ASK_AGAIN))
+}
+
+/// An answer that is here whole.
+fn whole(reply: Reply) -> ControlReply {
+    let mut response = Response::new(ControlBody::Whole(Bytes::from(reply.body)));
+    *response.status_mut() = reply.status;
+    response.headers_mut().extend(reply.headers);
+    response
+}

@@ -1,0 +1,455 @@
+//! The log: its formats, its files, whoever does not read it, and `logs`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+
+use api_key_lb_mock::{Fault, Mock};
+use serde_json::{Value, json};
+
+use crate::support::{
+    CHAT, Client, DEADLINE, Home, Proxy, chat, config, eventually, free_port, key, mock, pair_with,
+};
+
+/// A detached proxy; stopped when dropped.
+struct Detached {
+    home: Home,
+    port: u16,
+}
+
+impl Detached {
+    #[track_caller]
+    fn start(mock: &Mock, count: usize, settings: Value) -> Self {
+        let home = Home::new();
+        let port = free_port();
+        let mut config = config(&mock.url(), count, settings);
+        config["port"] = port.into();
+        home.write_config(&config);
+        let detached = Self { home, port };
+        detached.start_again();
+        detached
+    }
+
+    #[track_caller]
+    fn start_again(&self) {
+        self.home.run(&["start", "--detach"], &[]).is(0);
+    }
+
+    #[track_caller]
+    fn stop(&self) {
+        self.home.run(&["stop"], &[]).is(0);
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home
+            .path(&format!("state/api-key-lb/{}.log", self.port))
+    }
+
+    /// The files of the log, the oldest first.
+    fn logs(&self) -> Vec<String> {
+        let read = |number: u32| fs::read_to_string(format!("{}.{number}", self.log().display()));
+        let mut texts: Vec<String> = (1..).map_while(|number| read(number).ok()).collect();
+        texts.reverse();
+        texts.push(fs::read_to_string(self.log()).unwrap_or_default());
+        texts
+    }
+
+    #[track_caller]
+    fn turn(&self, session: &str) {
+        let mut client = Client::connect(self.port);
+        let body = chat("hi").to_string();
+        client.send("POST", CHAT, &[("x-session-id", session)], body.as_bytes());
+        client.read();
+    }
+
+    #[track_caller]
+    fn logged(&self, count: usize) {
+        eventually("the requests are logged", || {
+            let all = self.logs().concat();
+            all.lines().filter(|line| line.contains(CHAT)).count() >= count
+        });
+    }
+}
+
+impl Drop for Detached {
+    fn drop(&mut self) {
+        let _ = self.home.run(&["stop"], &[]);
+    }
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn with_json_every_line_of_a_serving_proxy_is_an_object_and_the_request_says_what_it_was() {
+    let (_mock, proxy) = pair_with(
+        1,
+        json!({"log_format": "json", "prices": {"m": {"input": 1e3, "output": 0}}}),
+    );
+    let reply = proxy.turn("s", &chat("hello there"));
+    let prompt = reply.is(200).json()["usage"]["prompt_tokens"]
+        .as_u64()
+        .unwrap();
+    eventually("it is logged", || proxy.output().contains("\"request\""));
+    let output = proxy.output();
+    let lines = objects(&output);
+    assert_eq!(lines.len(), output.lines().count(), "{output}");
+    assert_eq!(lines[0]["event"], "message");
+    assert!(lines[0]["message"].as_str().unwrap().contains("listens on"));
+    let request = lines
+        .iter()
+        .find(|line| line["event"] == "request")
+        .unwrap();
+    assert_eq!(request["path"], CHAT);
+    assert_eq!(request["id"].as_str(), reply.header("x-lb-request-id"));
+    assert_eq!(request["attempts"][0]["key"], "key-1");
+    assert_eq!(request["usage"]["prompt"], prompt);
+    let cost = request["cost_usd"].as_f64().unwrap();
+    assert!((cost - prompt as f64 / 1e3).abs() < 1e-9, "{cost}");
+}
+
+#[test]
+fn the_format_follows_a_reload_and_the_flag_comes_first() {
+    let (mock, proxy) = pair_with(1, json!({}));
+    proxy.turn("s", &chat("hi")).is(200);
+    assert!(proxy.last_logged().contains(CHAT));
+    let config = config(&mock.url(), 1, json!({"log_format": "json"}));
+    proxy.home.write_config(&config);
+    eventually("it is read again", || proxy.output().contains("log_format"));
+    proxy.turn("s", &chat("hi")).is(200);
+    eventually("it is an object", || proxy.output().contains("\"request\""));
+    let flagged = Proxy::start_in(&proxy.home, &["start", "--log-format", "human"], &[]);
+    flagged.turn("s", &chat("hi")).is(200);
+    assert!(flagged.last_logged().contains(CHAT));
+    let wrong = proxy.home.run(&["start"], &[("AKLB_LOG_FORMAT", "xml")]);
+    wrong.is(1).says(&["AKLB_LOG_FORMAT", "human", "json"]);
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_neither_requests_nor_counts_nor_the_end() {
+    let mock = mock(1);
+    let home = Home::new();
+    let port = free_port();
+    let mut config = config(&mock.url(), 1, json!({}));
+    config["port"] = port.into();
+    home.write_config(&config);
+    let mut child: Child = home.command(&["start"], &[]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("listens on") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0);
+    }
+    // From here on nobody reads: 64 KiB of pipe are some 400 lines.
+    let mut client = Client::connect(port);
+    let requests = 1_500;
+    for number in 0..requests {
+        let session = format!("s{}", number % 7);
+        let body = chat("hi").to_string();
+        client.send("POST", CHAT, &[("x-session-id", &session)], body.as_bytes());
+        client.read().is(200);
+    }
+    eventually("all are counted", || {
+        let usage = home.run(&["usage", "--json"], &[]);
+        let usage: Value = serde_json::from_str(&usage.is(0).stdout).unwrap();
+        usage["total"]["requests"] == requests
+    });
+    home.run(&["stop"], &[]).is(0);
+    assert!(child.wait().unwrap().success());
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(rest.lines().count() < requests, "the pipe was full");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_file_is_followed_by_another_when_it_is_long_and_no_line_is_lost_or_cut() {
+    let mock = mock(2);
+    let detached = Detached::start(&mock, 2, json!({"log_bytes": 2_000, "log_files": 90}));
+    let requests = 60;
+    for number in 0..requests {
+        detached.turn(&format!("s{number}"));
+        if number % 10 == 9 {
+            detached.logged(number + 1);
+        }
+    }
+    let logs = detached.logs();
+    assert!(logs.len() > 3, "{}", logs.len());
+    for text in &logs {
+        assert!(text.is_empty() || text.ends_with('\n'));
+    }
+    let all = logs.concat();
+    let lines: Vec<&str> = all.lines().filter(|line| line.contains(CHAT)).collect();
+    assert_eq!(lines.len(), requests);
+    let ids: std::collections::HashSet<_> =
+        lines.iter().map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(ids.len(), requests, "each once");
+    for (path, _) in detached.home.state_files() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", path.display());
+    }
+    let shown = detached.home.run(&["logs", "-n", "1000"], &[]);
+    shown.is(0);
+    assert_eq!(
+        shown
+            .stdout
+            .lines()
+            .filter(|line| line.contains(CHAT))
+            .count(),
+        requests
+    );
+    let last = detached.home.run(&["logs", "-n", "3"], &[]);
+    assert_eq!(
+        last.stdout.lines().collect::<Vec<_>>(),
+        lines[requests - 3..]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn no_more_files_are_kept_than_wanted_and_a_start_begins_a_new_one() {
+    let mock = mock(1);
+    let detached = Detached::start(&mock, 1, json!({"log_bytes": 500, "log_files": 2}));
+    for number in 0..20 {
+        detached.turn(&format!("s{number}"));
+        let marks = [format!("{CHAT} ")];
+        eventually("it is logged", || {
+            detached.logs().concat().contains(&marks[0])
+        });
+        std::thread::sleep(std::time::Duration::from_millis(60));
+    }
+    assert_eq!(detached.logs().len(), 3);
+    detached.stop();
+    let before = detached.logs();
+    detached.start_again();
+    let after = detached.logs();
+    assert_eq!(after[1], *before.last().unwrap());
+    assert!(after[2].contains("listens on"), "{after:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_is_moved_removed_or_emptied_goes_on() {
+    let mock = mock(1);
+    let detached = Detached::start(&mock, 1, json!({}));
+    let now = || fs::read_to_string(detached.log()).unwrap_or_default();
+    detached.turn("a");
+    eventually("it is logged", || now().contains(CHAT));
+    let moved = detached.home.path("moved.log");
+    fs::rename(detached.log(), &moved).unwrap();
+    detached.turn("b");
+    eventually("it is logged anew", || now().contains(CHAT));
+    assert_eq!(fs::read_to_string(&moved).unwrap().matches(CHAT).count(), 1);
+    fs::remove_file(detached.log()).unwrap();
+    detached.turn("c");
+    eventually("it is there again", || now().contains(CHAT));
+    fs::File::options()
+        .write(true)
+        .truncate(true)
+        .open(detached.log())
+        .unwrap();
+    detached.turn("d");
+    eventually("it begins anew", || now().contains(CHAT));
+    assert!(
+        !now().contains('\0') && now().lines().count() == 1,
+        "{}",
+        now()
+    );
+}
+
+#[test]
+fn logs_shows_what_fits_of_a_detached_proxy_in_both_formats() {
+    let mock = mock(2);
+    let detached = Detached::start(&mock, 2, json!({}));
+    detached.turn("one");
+    detached.turn("two");
+    mock.fault(Fault::on(key(1)).times(1).status(500));
+    mock.fault(Fault::on(key(2)).times(1).status(500));
+    detached.turn("three");
+    let mut client = Client::connect(detached.port);
+    client.send("GET", "/nowhere/at/all", &[], b"");
+    client.read();
+    detached.logged(3);
+    let shown = |args: &[&str]| -> Vec<String> {
+        let args: Vec<&str> = ["logs"].iter().chain(args).copied().collect();
+        let output = detached.home.run(&args, &[]);
+        output.is(0);
+        output.stdout.lines().map(str::to_owned).collect()
+    };
+    let all = shown(&[]);
+    assert!(all[0].contains("listens on"), "{all:?}");
+    let session = |line: &str| line.split(" session ").nth(1).unwrap()[..8].to_owned();
+    let first = all.iter().find(|line| line.contains(CHAT)).unwrap();
+    assert_eq!(
+        shown(&["--session", &session(first)]),
+        std::slice::from_ref(first)
+    );
+    let problems = shown(&["--problems"]);
+    assert!(
+        problems.iter().any(|line| line.contains(" 500")),
+        "{problems:?}"
+    );
+    assert!(!problems.contains(first));
+    assert_eq!(shown(&["--status", "5xx", "-n", "1"]).len(), 1);
+    assert!(shown(&["--key", "nobody"]).is_empty());
+    let of_keys = shown(&["--key", "key-1"]).len() + shown(&["--key", "key-2"]).len();
+    assert!(of_keys >= 4, "{of_keys}");
+    detached.home.run(&["logs", "--status", "many"], &[]).is(2);
+    // After a restart in the other format.
+    detached.stop();
+    let gone = detached.home.run(&["logs", "-n", "1"], &[]);
+    gone.is(0).says(&["no proxy runs on port"]);
+    let mut config: Value =
+        serde_json::from_str(&fs::read_to_string(detached.home.config_path()).unwrap()).unwrap();
+    config["log_format"] = "json".into();
+    detached.home.write_config(&config);
+    detached.start_again();
+    detached.turn("one");
+    eventually("it is logged", || {
+        !shown(&["--status", "2xx", "-n", "1"])[0].starts_with(char::is_numeric)
+    });
+    let lines = objects(&shown(&["--session", &session(first)]).join("\n"));
+    assert_eq!(lines.last().unwrap()["session"], session(first));
+    assert!(
+        !shown(&["--status", "5xx"]).is_empty(),
+        "of the files before"
+    );
+}
+
+#[test]
+fn logs_follows_through_a_rotation() {
+    let mock = mock(1);
+    let detached = Detached::start(&mock, 1, json!({"log_bytes": 1_500, "log_files": 50}));
+    detached.turn("a");
+    detached.logged(1);
+    let mut command: Command = detached
+        .home
+        .command(&["logs", "--follow", "--status", "200"], &[]);
+    let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
+    let (send, lines) = mpsc::channel();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            let _ = send.send(line);
+        }
+    });
+    let next = || lines.recv_timeout(DEADLINE).unwrap();
+    assert!(next().contains(CHAT));
+    for number in 0..20 {
+        detached.turn(&format!("s{number}"));
+        assert!(next().contains(CHAT), "{number}");
+    }
+    assert!(detached.logs().len() > 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn logs_says_where_the_log_is_if_it_is_in_a_terminal_and_that_nothing_runs() {
+    let (_mock, proxy) = pair_with(1, json!({}));
+    proxy.announced();
+    let port = proxy.port.to_string();
+    let told = proxy.home.run(&["logs", "--port", &port], &[]);
+    told.is(1).says(&[
+        "to where it was started",
+        &proxy.pid().to_string(),
+        "--detach",
+    ]);
+    let home = Home::new();
+    home.write_config(&json!({"keys": ["k"], "port": free_port()}));
+    home.run(&["logs"], &[]).is(1).says(&["not running"]);
+}
+
+#[test]
+fn what_was_logged_as_json_is_simulated() {
+    let (_mock, proxy) = pair_with(1, json!({"log_format": "json"}));
+    for turn in 0..4 {
+        let text = "words ".repeat(300 * (turn + 1));
+        proxy.turn("s", &chat(&text)).is(200);
+    }
+    eventually("they are logged", || {
+        proxy.output().matches("\"request\"").count() == 4
+    });
+    let file = proxy.home.write("proxy.log", &proxy.output());
+    let told = proxy.home.run(
+        &["simulate", "--json", "--log", file.to_str().unwrap()],
+        &[],
+    );
+    told.is(0).says(&["\"used\": 4"]);
+}
+
+#[test]
+fn no_log_in_any_format_holds_what_clients_and_keys_keep_secret() {
+    const THEIRS: &str = "sk-theirs-4Gt7Yh2Uj9Ik5Ol1Pz8Xc3Vb6Nm0Qa";
+    let mock = mock(1);
+    for format in ["human", "json"] {
+        let detached = Detached::start(&mock, 1, json!({"log_format": format}));
+        let mut client = Client::connect(detached.port);
+        let headers = [
+            ("authorization", THEIRS),
+            ("x-api-key", THEIRS),
+            ("cookie", THEIRS),
+        ];
+        // A key where the model belongs, in the query, and as a session.
+        let body = json!({"model": THEIRS, "session_id": THEIRS, "messages": [{"role": "user", "content": THEIRS}]});
+        mock.fault(Fault::on(key(1)).times(1).status(404));
+        for target in [
+            format!("{CHAT}?key={THEIRS}"),
+            format!("/nowhere?api_key={THEIRS}"),
+        ] {
+            client.send("POST", &target, &headers, body.to_string().as_bytes());
+            client.read();
+        }
+        detached.logged(1);
+        eventually("the other one is logged", || {
+            detached.logs().concat().contains("/nowhere")
+        });
+        let shown = detached.home.run(&["logs"], &[]);
+        let all = format!("{}{}", shown.all(), detached.logs().concat());
+        for secret in [THEIRS, &key(1)] {
+            assert!(!all.contains(&secret[..16]), "{all}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn logs_asks_the_journal_for_the_unit_that_runs_the_proxy() {
+    let journal = "#!/bin/sh\necho \"$@\" >> '@STATE@/asked'\n\
+        echo '12:00:01 POST /v1/messages 200 key-1 1.24s'\n\
+        echo '12:00:02 POST /v1/messages 429 key-2 1.24s'\necho '-- cursor: s=1'\n";
+    let faked = crate::support::Faked::new(&[("journalctl", journal)]);
+    // Somebody answers, but not to us: then what is noted counts.
+    let guarded = crate::support::Upstream::answering(
+        "HTTP/1.1 401 Unauthorized\r\nx-lb-error: client_token\r\ncontent-length: 0\r\n\r\n",
+    );
+    // Nobody has this number, whoever may want to end it.
+    let record = json!({"pid": i32::MAX, "port": guarded.port(), "instance": "x", "token": "t",
+        "started_ms": 1, "supervisor": {"systemd": {"unit": "my.service", "user": true, "notify": true}}});
+    faked.home.write(
+        &format!("state/api-key-lb/{}.json", guarded.port()),
+        &record.to_string(),
+    );
+    let shown = faked.run(&[
+        "logs",
+        "--port",
+        &guarded.port().to_string(),
+        "--status",
+        "429",
+    ]);
+    shown.is(0);
+    assert_eq!(shown.stdout, "12:00:02 POST /v1/messages 429 key-2 1.24s\n");
+    let asked = fs::read_to_string(faked.home.path("fake/asked")).unwrap();
+    assert!(
+        asked.contains("--user-unit my.service --output=cat"),
+        "{asked}"
+    );
+    assert!(asked.contains("--lines all"), "{asked}");
+}
