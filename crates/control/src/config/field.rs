@@ -167,8 +167,12 @@ pub(crate) const FIELDS: &[Field] = &[
         .flag("--no-store")
         .variable("AKLB_STORE"),
     field("usage_days", Kind::Whole(1, MOST_DAYS), "400").variable("AKLB_USAGE_DAYS"),
-    field("otlp", Kind::Otlp, "{\"endpoint\": \"http://127.0.0.1:4318\"}")
-        .variable("AKLB_OTLP"),
+    field(
+        "otlp",
+        Kind::Otlp,
+        "{\"endpoint\": \"http://127.0.0.1:4318\"}",
+    )
+    .variable("AKLB_OTLP"),
     field("provider", Kind::Text, "\"zai\""),
     field("split_subagents", Kind::Choice, "\"auto\"").variable("AKLB_SPLIT_SUBAGENTS"),
     field("$schema", Kind::Ignored, ""),

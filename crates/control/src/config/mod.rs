@@ -35,8 +35,8 @@ pub use change::Changes;
 pub use environment::{Environment, Flags};
 pub use finding::{ConfigError, Note, NoteLevel, Place, Problem};
 pub use location::{Location, find_file};
-pub use otlp::Otlp;
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use otlp::Otlp;
 pub use watch::Watch;
 
 pub(crate) use credential::objection as key_objection;
@@ -47,8 +47,7 @@ use location::named_file;
 use pool::PoolBuilder;
 use recognition::recognition;
 use settings::{
-    ca_file, default_workers, guard, limits, listen, log_level, log_settings, pacing,
-    setting,
+    ca_file, default_workers, guard, limits, listen, log_level, log_settings, pacing, setting,
     timing, usage_days,
 };
 use sheet::{Sheet, switch};
