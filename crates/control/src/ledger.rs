@@ -431,7 +431,7 @@ pub(crate) mod tests {
         let mut cut = fact();
         cut.ending = Ending::Cut;
         let mut retried = fact();
-        retried.attempts.push(retried.attempts[0].clone());
+        retried.attempts.push(retried.attempts[0]);
         for (fact, problem) in [
             (good, false),
             (left, false),

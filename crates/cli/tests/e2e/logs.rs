@@ -10,7 +10,8 @@ use api_key_lb_mock::{Fault, Mock};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Client, DEADLINE, Home, Proxy, chat, config, eventually, free_port, key, mock, pair_with,
+    CHAT, Client, DEADLINE, Home, Proxy, Reply, chat, config, eventually, free_port, key, mock,
+    pair_with,
 };
 
 /// A detached proxy; stopped when dropped.
@@ -57,11 +58,11 @@ impl Detached {
     }
 
     #[track_caller]
-    fn turn(&self, session: &str) {
+    fn turn(&self, session: &str) -> Reply {
         let mut client = Client::connect(self.port);
         let body = chat("hi").to_string();
         client.send("POST", CHAT, &[("x-session-id", session)], body.as_bytes());
-        client.read();
+        client.read()
     }
 
     #[track_caller]
@@ -218,20 +219,18 @@ fn no_more_files_are_kept_than_wanted_and_a_start_begins_a_new_one() {
     let mock = mock(1);
     let detached = Detached::start(&mock, 1, json!({"log_bytes": 500, "log_files": 2}));
     for number in 0..20 {
-        detached.turn(&format!("s{number}"));
-        let marks = [format!("{CHAT} ")];
-        eventually("it is logged", || {
-            detached.logs().concat().contains(&marks[0])
-        });
-        std::thread::sleep(std::time::Duration::from_millis(60));
+        let reply = detached.turn(&format!("s{number}"));
+        let id = reply.header("x-lb-request-id").unwrap();
+        eventually("it is logged", || detached.logs().concat().contains(id));
     }
     assert_eq!(detached.logs().len(), 3);
     detached.stop();
     let before = detached.logs();
     detached.start_again();
-    let after = detached.logs();
-    assert_eq!(after[1], *before.last().unwrap());
-    assert!(after[2].contains("listens on"), "{after:?}");
+    eventually("it says what it does", || {
+        detached.logs()[2].contains("listens on")
+    });
+    assert_eq!(detached.logs()[1], *before.last().unwrap());
 }
 
 #[cfg(unix)]
@@ -349,6 +348,56 @@ fn logs_follows_through_a_rotation() {
     assert!(detached.logs().len() > 2);
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn no_line_is_lost_while_two_processes_write_to_one_log_that_rotates() {
+    let mock = mock(1);
+    let detached = Detached::start(&mock, 1, json!({"log_bytes": 3_000, "log_files": 90}));
+    // One that finishes in the old process, which goes on writing.
+    mock.fault(Fault::on(key(1)).times(1).delay(1_500));
+    let port = detached.port;
+    let late = std::thread::spawn(move || {
+        let mut client = Client::connect(port);
+        let body = chat("hi").to_string();
+        client.send("POST", CHAT, &[("x-session-id", "late")], body.as_bytes());
+        client.read().status
+    });
+    assert!(mock.wait_until(DEADLINE, |counters| counters.total.in_flight > 0));
+    detached.home.run(&["restart"], &[]).is(0);
+    let mut count = 1;
+    while !late.is_finished() || count < 40 {
+        detached.turn(&format!("s{count}"));
+        count += 1;
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(late.join().unwrap(), 200);
+    detached.logged(count);
+    let logs = detached.logs();
+    assert!(logs.len() > 2);
+    let all = logs.concat();
+    let lines = all.lines().filter(|line| line.contains(CHAT));
+    let ids: std::collections::HashSet<_> =
+        lines.clone().map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!((lines.count(), ids.len()), (count, count));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn at_a_terminal_logs_goes_on_unless_it_is_told_not_to() {
+    use crate::support::Terminal;
+    if !Terminal::is_possible() {
+        return;
+    }
+    let mock = mock(1);
+    let detached = Detached::start(&mock, 1, json!({}));
+    let mut ended = Terminal::start(&detached.home, &["logs", "--no-follow"], &[]);
+    assert_eq!(ended.ends().0, Some(0));
+    let mut terminal = Terminal::start(&detached.home, &["logs"], &[]);
+    terminal.shows("listens on");
+    detached.turn("a");
+    terminal.shows(CHAT);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{
     CHAT, Connection, Proxy, RawRequest, Upstream, chat, config, eventually, key, mock,
 };
+use crate::tls::Authority;
 
 /// What a receiver answers that took everything.
 const TAKEN: &str =
@@ -295,6 +296,25 @@ fn what_does_not_arrive_is_counted_and_said_once() {
         let has_complained = usize::from(!answer.contains("200 OK"));
         assert_eq!(said, has_complained, "{}", proxy.output());
     }
+}
+
+/// The mock knows no such path: that it refuses shows that it was reached.
+#[test]
+fn a_receiver_with_tls_is_trusted_as_upstreams_are() {
+    let mock = mock(2);
+    let authority = Authority::for_names(&["127.0.0.1"]);
+    let receiver = authority.mock(1);
+    let (home, ca) = authority.home();
+    let settings = json!({
+        "ca_file": ca,
+        "otlp": {"endpoint": receiver.url(), "export": "traces", "interval_ms": 100},
+    });
+    home.write_config(&config(&mock.url(), 2, settings));
+    let proxy = Proxy::start_in(&home, &["start"], &[]);
+    proxy.turn("a", &chat("hi")).is(200);
+    eventually("it is refused", || {
+        exported(&proxy, "traces", "refused") == 1
+    });
 }
 
 #[test]

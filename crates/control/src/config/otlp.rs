@@ -301,7 +301,7 @@ fn header(
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::config::{Config, Environment};
+    use crate::config::{Config, Environment, Flags};
 
     fn load(otlp: &Value, variables: &[(&str, &str)]) -> Result<Config, String> {
         let mut env = Environment::default();
@@ -340,6 +340,32 @@ mod tests {
         );
         let shown = format!("{otlp:?}");
         assert!(!shown.contains("planted"), "{shown}");
+    }
+
+    #[test]
+    fn a_change_waits_for_a_restart_and_names_no_secret() {
+        let settings = |token: &str| json!({"endpoint": "https://h", "headers": {"a": format!("planted-{token}")}});
+        let running = load(&settings("one"), &[]).unwrap();
+        let mut config = load(&settings("one"), &[]).unwrap();
+        assert!(config.continue_from(&running).needs_restart.is_empty());
+        let mut config = load(&settings("two"), &[]).unwrap();
+        let waits = config.continue_from(&running).needs_restart;
+        assert_eq!(waits, ["`otlp` stays https://h"]);
+        assert_eq!(config.otlp, running.otlp);
+        let mut config = load(&Value::Null, &[]).unwrap();
+        config.continue_from(&running);
+        assert_eq!(config.otlp, running.otlp);
+    }
+
+    #[test]
+    fn the_variable_names_the_endpoint_and_wins() {
+        let mut env = Environment::default();
+        for (name, value) in [("API_KEYS", "a"), ("AKLB_OTLP", "http://127.0.0.1:1")] {
+            env.vars.insert(name.to_owned(), value.to_owned());
+        }
+        let config = Config::load(&Flags::default(), &env).unwrap();
+        let endpoint = config.otlp.unwrap().endpoint.to_string();
+        assert_eq!(endpoint, "http://127.0.0.1:1");
     }
 
     #[test]

@@ -155,6 +155,8 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(wanted(&problems), [RETRIED, OWN, CUT, WARNED]);
+        let json = |level| json::json_message(Default::default(), level, "words", None);
+        assert!(problems.wants(&json("error")) && !problems.wants(&json("info")));
         let both = Filter {
             problems: true,
             ..key("key-2")

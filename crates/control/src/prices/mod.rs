@@ -117,7 +117,7 @@ impl Prices {
         self.own.len() + self.own_beginnings.len()
     }
 
-    /// When the newest part of the shipped table was collected: `2026-11`.
+    /// When the oldest part of the shipped table was collected: `2026-07`.
     pub fn as_of() -> &'static str {
         &SHIPPED.as_of
     }
@@ -183,8 +183,9 @@ struct Shipped {
 static SHIPPED: LazyLock<Shipped> = LazyLock::new(|| {
     // A test reads it, too: it is never anything else than right.
     let table: Table = serde_json::from_str(TABLE).unwrap_or_default();
-    let newest = table.makers.iter().map(|maker| &maker.as_of).max();
-    let as_of = newest.cloned().unwrap_or_default();
+    // The oldest: nobody shall take the others for newer than they are.
+    let oldest = table.makers.iter().map(|maker| &maker.as_of).min();
+    let as_of = oldest.cloned().unwrap_or_default();
     let models = table.makers.into_iter().flat_map(|maker| maker.models);
     Shipped {
         prices: models.map(|(name, price)| (normal(&name), price)).collect(),
