@@ -37,7 +37,10 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// `bytes` random bytes in hexadecimal.
-pub(crate) fn random_hex(bytes: usize) -> io::Result<String> {
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)
         .map_err(|error| io::Error::other(format!("no random numbers: {error}")))?;

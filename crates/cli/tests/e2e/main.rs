@@ -17,6 +17,7 @@ mod compressed;
 mod configuration;
 mod crash;
 mod credentials;
+mod dashboard;
 mod failover;
 mod failover_refusals;
 mod guard;
