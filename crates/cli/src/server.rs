@@ -137,7 +137,13 @@ impl Server {
         let (store, has_read) = memory::open(setup.store, &estate, port, printer);
         let mut sources = Sources::of(&state, &instance, &addresses, &live, store.as_ref());
         let export = setup.otlp.and_then(|otlp| {
-            Export::start(otlp, &mut sources, &instance, setup.ca_file.as_deref(), printer)
+            Export::start(
+                otlp,
+                &mut sources,
+                &instance,
+                setup.ca_file.as_deref(),
+                printer,
+            )
         });
         let admin = Admin {
             health: sources.health.clone(),

@@ -58,6 +58,9 @@ pub fn create_private(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// `bytes` random bytes in hexadecimal.
+///
+/// # Errors
+/// If the system has no random numbers.
 pub fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random)

@@ -32,7 +32,8 @@ pub(super) struct Found {
     pub(super) noted: Instance,
     /// Where.
     pub(super) dir: PathBuf,
-    address: SocketAddr,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
     client_token: Option<Secret>,
 }
 

@@ -18,6 +18,7 @@ mod config_commands;
 mod configuration;
 mod crash;
 mod credentials;
+mod dashboard;
 mod failover;
 mod failover_refusals;
 mod guard;

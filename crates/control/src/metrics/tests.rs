@@ -275,8 +275,11 @@ fn open_metrics_names_counters_without_their_suffix_and_ends() {
     assert!(page.body.ends_with("# EOF\n"));
 }
 
+/// A name, labels and a value.
+type Sample = (String, Vec<(String, String)>, f64);
+
 /// Reads one line of the page as strictly as Prometheus does.
-fn parse(line: &str) -> Option<(String, Vec<(String, String)>, f64)> {
+fn parse(line: &str) -> Option<Sample> {
     let name_end = line.find(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))?;
     let (name, mut rest) = line.split_at(name_end);
     let mut labels = Vec::new();
