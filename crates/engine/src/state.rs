@@ -101,7 +101,11 @@ impl State {
     /// Takes a key out of use, or undoes that. Whether the plan has it.
     pub fn disable(&self, key: KeyId, disabled: bool) -> bool {
         let plan = self.plan();
-        if !plan.pools().flat_map(|pool| &pool.keys).any(|known| known.id == key) {
+        if !plan
+            .pools()
+            .flat_map(|pool| &pool.keys)
+            .any(|known| known.id == key)
+        {
             return false;
         }
         self.policy().disable(key, disabled);

@@ -38,7 +38,9 @@ impl Client {
     /// Its name; nothing if it has not said it.
     pub fn name(&self) -> Option<&str> {
         let name = self.name.get(..usize::from(self.length))?;
-        std::str::from_utf8(name).ok().filter(|name| !name.is_empty())
+        std::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty())
     }
 }
 

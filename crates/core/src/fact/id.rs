@@ -87,7 +87,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_ids() {
-        for text in ["", "0123456789a", "0123456789abc", "0123456789ai", "0123456789ä"] {
+        for text in [
+            "",
+            "0123456789a",
+            "0123456789abc",
+            "0123456789ai",
+            "0123456789ä",
+        ] {
             assert_eq!(text.parse::<RequestId>(), Err(NoRequestId), "{text}");
         }
     }
