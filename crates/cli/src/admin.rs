@@ -31,7 +31,7 @@ pub(crate) const HEALTH_PATH: &str = "/health";
 pub(crate) const TOKEN_HEADER: &str = "x-lb-token";
 
 /// Explains a request.
-pub(crate) type Explain = Box<dyn Fn(&Asked) -> Option<Why> + Send + Sync>;
+pub(crate) type Explain = Arc<dyn Fn(&Asked) -> Option<Why> + Send + Sync>;
 
 /// What these paths can see and do.
 pub(crate) struct Admin {

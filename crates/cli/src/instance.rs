@@ -82,6 +82,18 @@ pub(crate) fn question(
     call(address, client_token, token, ("GET", path), b"", timeout)
 }
 
+/// Asks an instance what it tells everybody; with its token, if that is known, in place of a client's.
+pub(crate) fn look(
+    address: SocketAddr,
+    client_token: Option<&Secret>,
+    noted: Option<&Instance>,
+    path: &str,
+    timeout: Duration,
+) -> Result<Answer, ClientError> {
+    let token = noted.map(|noted| &noted.token);
+    call(address, client_token, token, ("GET", path), b"", timeout)
+}
+
 fn call(
     to: SocketAddr,
     client_token: Option<&Secret>,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api_key_lb_control::config::{Changes, NoteLevel, Problem, Watch};
+use api_key_lb_control::config::{Changes, Problem, Watch};
 use api_key_lb_control::health::Reloading;
 use api_key_lb_control::{Config, ConfigError, Environment, Flags};
 use tokio::sync::oneshot::{self, error::RecvError};

@@ -19,6 +19,16 @@ const DAY: u64 = 24 * HOUR;
 
 /// The whole status, as the package this replaces worded it, and more.
 pub(crate) fn status(health: &Health) -> String {
+    let mut text = head(health);
+    for entry in &health.keys {
+        text.push('\n');
+        key(&mut text, entry);
+    }
+    text.trim_end().to_owned()
+}
+
+/// What is said before the keys.
+pub(crate) fn head(health: &Health) -> String {
     let mut text = format!("{}\n\n", printer::strong("api-key-lb status"));
     let mut row = |name: &str, value: &str| {
         // Writing to a String cannot fail.
@@ -65,11 +75,7 @@ pub(crate) fn status(health: &Health) -> String {
     if !health.split_ids.is_empty() {
         row("Note", &split_ids(&health.split_ids));
     }
-    for entry in &health.keys {
-        text.push('\n');
-        key(&mut text, entry);
-    }
-    text.trim_end().to_owned()
+    text
 }
 
 /// Whether anything outlives the process, and where.

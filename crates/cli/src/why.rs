@@ -1,6 +1,7 @@
 //! What would become of a request: the question a running proxy is asked, and the answer.
 
 mod observe;
+mod past;
 mod text;
 
 use api_key_lb_core::plan::Plan;
@@ -8,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use observe::Names;
+pub(crate) use past::past;
 pub(crate) use text::text;
 
 /// The code of [`Why::no_key`] when a key is waited for.

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{ArgGroup, Args, ValueHint};
 
 use super::PlaceArgs;
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
   api-key-lb status
-  api-key-lb status --json | jq '.keys[].requests'";
+  api-key-lb status --watch
+  api-key-lb status --json | jq '.state.keys[] | {label, state}'";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -33,6 +34,8 @@ Examples:
   pbpaste | api-key-lb why -r -
       What a browser or an agent copied as cURL.
   api-key-lb why -r request.json --json | jq -r .session.id
+  api-key-lb why 0f3kq9x2m7ab
+      What became of a request that has ended; its id is in `x-lb-request-id` and in the log.
 
 Nothing is sent and nothing is noted. A running proxy is asked, since its sessions and
 cooldowns decide; otherwise a freshly started one is imagined. Credentials are not printed.";
@@ -44,9 +47,13 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 
-    /// Print what `GET /health` answers
-    #[arg(long)]
+    /// Print the answer for programs: what `GET /health` says, and more
+    #[arg(long, conflicts_with = "watch")]
     pub(crate) json: bool,
+
+    /// Show it until Ctrl-C, anew each second
+    #[arg(short, long)]
+    pub(crate) watch: bool,
 }
 
 /// Flags of `check`.
@@ -81,14 +88,19 @@ pub(crate) struct CheckArgs {
 
 /// Flags of `why`.
 #[derive(Args, Debug)]
-#[command(after_help = WHY_EXAMPLES)]
+#[command(after_help = WHY_EXAMPLES,
+          group = ArgGroup::new("which").required(true).args(["id", "request"]))]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 
-    /// The file with the request; `-` reads the standard input
+    /// The id of a request that has ended: from `x-lb-request-id`, the log, or its whole line
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+
+    /// The file with a request to come; `-` reads the standard input
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) request: PathBuf,
+    pub(crate) request: Option<PathBuf>,
 
     /// Print the answer for programs
     #[arg(long)]

@@ -20,7 +20,7 @@ use crate::memory::StoreSetup;
 use crate::notify::Notifier;
 use crate::output::Output;
 use crate::printer::{self, Printer};
-use crate::reload::{Reloader, warnings};
+use crate::reload::Reloader;
 use crate::render::{self, count, path_of};
 use crate::server::{Announce, Host, Server, ServerSetup};
 use crate::supervisor;

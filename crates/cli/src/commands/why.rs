@@ -24,7 +24,7 @@ use crate::pasted::{self, MOST_BYTES, Pasted};
 use crate::printer::Printer;
 use crate::why::{self, Asked, Names, Said, Why};
 
-use super::{status, stop};
+use super::{status, stop, why_past};
 
 /// How long the proxy may take: reading the largest request takes it a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,11 @@ const STDIN: &str = "-";
 
 /// Runs the command.
 pub(super) fn run(args: &WhyArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let input = match read(&args.request, printer) {
+    let file = match (&args.request, &args.id) {
+        (Some(file), _) => file,
+        (None, id) => return why_past::run(args, id.as_deref().unwrap_or_default(), printer),
+    };
+    let input = match read(file, printer) {
         Ok(input) => input,
         Err(why) => {
             printer.error(why);

@@ -1,8 +1,8 @@
 //! What a person can do to keys and sessions while the proxy runs; needs the token of the instance.
 
+use api_key_lb_core::KeyId;
 use api_key_lb_core::fact::SessionId;
 use api_key_lb_core::wire::reply::Reply;
-use api_key_lb_core::KeyId;
 use api_key_lb_engine::ControlRequest;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
@@ -23,7 +23,10 @@ enum Action {
 
 impl Action {
     fn of(path: &str) -> Option<Self> {
-        if let Some((key, verb)) = path.strip_prefix(KEYS).and_then(|rest| rest.split_once('/')) {
+        if let Some((key, verb)) = path
+            .strip_prefix(KEYS)
+            .and_then(|rest| rest.split_once('/'))
+        {
             let key = KeyId::shown(key);
             return match verb {
                 "disable" => Some(Self::Disable(key, true)),
@@ -75,7 +78,10 @@ pub(super) fn answer(sources: &Sources, request: &ControlRequest) -> Option<Repl
     } else {
         let what = match action {
             Action::Unpin(_) => ("no_such_session", "no session of this id has a home"),
-            _ => ("no_such_key", "the configuration has no key of this fingerprint"),
+            _ => (
+                "no_such_key",
+                "the configuration has no key of this fingerprint",
+            ),
         };
         refuse(
             StatusCode::NOT_FOUND,
@@ -86,7 +92,9 @@ pub(super) fn answer(sources: &Sources, request: &ControlRequest) -> Option<Repl
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }

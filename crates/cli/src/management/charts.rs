@@ -19,15 +19,18 @@ pub(super) async fn answer(sources: &Sources, query: Option<&str>) -> Reply {
             "`span` must be 1h, 24h or 30d",
         );
     };
-    let mut chart = sources.observed.chart(span, sources.state.now());
-    if span != Span::Hour
-        && let Some(path) = sources.store.clone()
-    {
-        let first = chart.first_hour();
+    let now = sources.state.now();
+    let mut chart = sources.observed.chart(span, now);
+    let stored = match span {
+        Span::Hour => None,
+        Span::Day => Some(store::Span::Day),
+        Span::Month => Some(store::Span::Month),
+    };
+    if let (Some(path), Some(span)) = (sources.store.clone(), stored) {
         // A disk may take its time; who asks something else meanwhile is answered.
-        let read = tokio::task::spawn_blocking(move || store::hours(&path, first)).await;
-        if let Ok(Ok(hours)) = read {
-            chart.fill(&hours);
+        let read = tokio::task::spawn_blocking(move || store::series(&path, span, now)).await;
+        if let Ok(Ok(stored)) = read {
+            chart.fill(stored.series);
         }
     }
     told(&chart)

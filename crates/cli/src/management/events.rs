@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_key_lb_control::observed::{About, State};
+use api_key_lb_control::observed::State;
 use api_key_lb_engine::{ControlBody, ControlReply};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -75,14 +75,7 @@ impl Events {
 
     /// How everything is now.
     pub(super) fn state(&self) -> State {
-        let sources = &self.sources;
-        let about = About {
-            plan: &sources.state.plan(),
-            snapshot: &sources.state.snapshot(),
-            notes: &sources.live.now().notes,
-            now: sources.state.now(),
-        };
-        State::of((sources.health)(), &sources.observed, &about)
+        self.sources.look()
     }
 
     /// Opens a stream.

@@ -7,6 +7,7 @@
 mod actions;
 mod charts;
 mod events;
+mod gauges;
 mod page;
 mod routes;
 mod sources;
@@ -17,13 +18,12 @@ use std::time::Duration;
 
 use api_key_lb_control::metrics::Metrics;
 use api_key_lb_control::observed::{Observed, Spent};
+use api_key_lb_control::otlp::Outbox;
 use api_key_lb_control::prices::Prices;
-use api_key_lb_core::KeyId;
 use api_key_lb_core::fact::{Fact, Usage};
 use api_key_lb_core::wire::reply::Reply;
-use api_key_lb_engine::{
-    ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest,
-};
+use api_key_lb_core::{KeyId, Plan};
+use api_key_lb_engine::{ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -34,6 +34,7 @@ use crate::admin::{Admin, refuse};
 
 use events::Events;
 
+pub(crate) use routes::{REQUESTS_PATH, STATE_PATH};
 pub(crate) use sources::Sources;
 
 /// Where our own paths are.
@@ -57,6 +58,7 @@ pub(crate) struct Management {
 pub(crate) struct Observer {
     observed: Arc<Observed>,
     metrics: Arc<Metrics>,
+    outbox: Option<Arc<Outbox>>,
     seen: Arc<Notify>,
 }
 
@@ -79,7 +81,17 @@ impl Observer {
         };
         self.observed.observe(facts, label_of, &price);
         self.metrics.observe(facts, prices, label_of);
+        if let Some(outbox) = &self.outbox {
+            outbox.observe(facts, &self.metrics);
+        }
         self.seen.notify_waiters();
+    }
+
+    /// Keys are called as in `plan` from now on.
+    pub(crate) fn learn(&self, plan: &Plan) {
+        if let Some(outbox) = &self.outbox {
+            outbox.learn(plan);
+        }
     }
 
     /// The configuration was read again.
@@ -116,6 +128,7 @@ impl Management {
         let observer = Observer {
             observed: sources.observed.clone(),
             metrics: sources.metrics.clone(),
+            outbox: sources.outbox.clone(),
             seen: Arc::new(Notify::new()),
         };
         let runtime = || {

@@ -124,8 +124,12 @@ mod tests {
         let texts = FILES.iter().chain([&PAGE]).map(|(.., text)| *text);
         for text in texts {
             for part in text.split(['"', '\'']) {
-                let name = part.strip_prefix("./").or_else(|| part.strip_prefix(OWN_PATHS));
-                let Some(name) = name.filter(|name| name.ends_with(".js") || name.ends_with(".css")) else {
+                let name = part
+                    .strip_prefix("./")
+                    .or_else(|| part.strip_prefix(OWN_PATHS));
+                let Some(name) =
+                    name.filter(|name| name.ends_with(".js") || name.ends_with(".css"))
+                else {
                     continue;
                 };
                 assert!(has(&format!("{OWN_PATHS}{name}")), "{name} is not embedded");
@@ -147,7 +151,13 @@ mod tests {
 
     #[test]
     fn only_files_of_the_page_are_given() {
-        for path in ["/_lb/", "/_lb/index.html", "/_lb/../app.js", "/_lb/app.js/", "/app.js"] {
+        for path in [
+            "/_lb/",
+            "/_lb/index.html",
+            "/_lb/../app.js",
+            "/_lb/app.js/",
+            "/app.js",
+        ] {
             assert!(!has(path), "{path}");
         }
     }

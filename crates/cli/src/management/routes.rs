@@ -1,7 +1,6 @@
 //! Which of our own paths answers what.
 
-use api_key_lb_control::metrics::{Gauges, KeyGauges};
-use api_key_lb_control::observed::{KeyState, State};
+use api_key_lb_control::observed::Request;
 use api_key_lb_core::Moment;
 use api_key_lb_core::fact::RequestId;
 use api_key_lb_core::wire::reply::Reply;
@@ -12,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::events::Events;
+use super::gauges::gauges;
 use super::{actions, charts, is_root, page, whole};
 use crate::admin::{WHY_PATH, carries_token, refuse, wrong_method};
 use crate::why::Asked;
@@ -80,6 +80,12 @@ pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Option<&'q st
         .map(|(_, value)| value)
 }
 
+/// Requests, newest first.
+#[derive(Serialize)]
+struct Latest<'r> {
+    requests: Vec<&'r Request>,
+}
+
 fn requests(events: &Events, query: Option<&str>) -> Reply {
     let most = parameter(query, "limit").and_then(|most| most.parse().ok());
     let most = most.unwrap_or(REQUESTS).min(MOST_REQUESTS);
@@ -87,8 +93,9 @@ fn requests(events: &Events, query: Option<&str>) -> Reply {
         .sources
         .observed
         .requests(most, parameter(query, "session"));
-    let latest: Vec<_> = latest.iter().map(|request| &**request).collect();
-    told(&json!({ "requests": latest }))
+    told(&Latest {
+        requests: latest.iter().map(|request| &**request).collect(),
+    })
 }
 
 fn of_requests(events: &Events, path: &str, reads: bool) -> Option<Reply> {
@@ -145,10 +152,7 @@ fn why(events: &Events, request: &ControlRequest) -> Reply {
 fn metrics(events: &Events, accept: Option<&HeaderValue>) -> Reply {
     let state = events.state();
     let started = events.sources.state.started();
-    let gauges = Gauges {
-        keys: state.keys.iter().map(|key| of_key(key, &state)).collect(),
-        ..Gauges::of(&state.health, started)
-    };
+    let gauges = gauges(&state, started);
     let accept = accept.and_then(|accept| accept.to_str().ok());
     let rendered = events.sources.metrics.render(&gauges, accept);
     Reply {
@@ -158,23 +162,6 @@ fn metrics(events: &Events, accept: Option<&HeaderValue>) -> Reply {
             HeaderValue::from_static(rendered.content_type),
         )],
         body: rendered.body,
-    }
-}
-
-fn of_key(key: &KeyState, state: &State) -> KeyGauges {
-    let until = Moment::from_unix_millis(key.until_ms.unwrap_or(0));
-    let share = |left: u64, most: u64| left as f64 / most.max(1) as f64;
-    let headroom = key.headroom.iter().map(|limit| {
-        let share = share(limit.remaining, limit.limit);
-        (limit.what.clone().into(), share)
-    });
-    KeyGauges {
-        pool: key.pool.clone(),
-        label: key.label.clone(),
-        state: key.state.clone(),
-        cooldown: until.since(Moment::from_unix_millis(state.now)),
-        headroom: headroom.collect(),
-        in_flight: key.in_flight,
     }
 }
 

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api_key_lb_control::health::{About, Health, HealthStore};
-use api_key_lb_control::metrics::Metrics;
-use api_key_lb_control::observed::Observed;
+use api_key_lb_control::metrics::{Gauges, Metrics};
+use api_key_lb_control::observed::{self, Observed};
+use api_key_lb_control::otlp::Outbox;
 use api_key_lb_control::runtime_file::Instance;
 use api_key_lb_control::store::Store;
 use api_key_lb_core::{Moment, Secret};
 use api_key_lb_engine::State;
 
+use super::gauges::gauges;
 use crate::admin::Explain;
 use crate::live::Live;
 use crate::memory;
@@ -19,9 +21,10 @@ use crate::supervisor;
 use crate::why::{Said, Why};
 
 /// What can be seen and done here.
+#[derive(Clone)]
 pub(crate) struct Sources {
     /// What the workers share.
-    pub(super) state: Arc<State>,
+    pub(crate) state: Arc<State>,
     /// What was seen of requests.
     pub(super) observed: Arc<Observed>,
     /// What was counted of them.
@@ -36,6 +39,8 @@ pub(crate) struct Sources {
     pub(super) token: Secret,
     /// The file of the store, if there is one.
     pub(super) store: Option<PathBuf>,
+    /// What is exported, if anything is.
+    pub(crate) outbox: Option<Arc<Outbox>>,
 }
 
 impl Sources {
@@ -58,14 +63,39 @@ impl Sources {
             why: why_of(state, port, live.clone()),
             token: instance.token.clone(),
             store: store.map(Store::path).map(Path::to_path_buf),
+            outbox: None,
         }
+    }
+}
+
+impl Sources {
+    /// How everything is now.
+    pub(super) fn look(&self) -> observed::State {
+        let about = observed::About {
+            plan: &self.state.plan(),
+            snapshot: &self.state.snapshot(),
+            notes: &self.live.now().notes,
+            now: self.state.now(),
+        };
+        observed::State::of((self.health)(), &self.observed, &about)
+    }
+
+    /// The same as metrics, and when that is.
+    pub(crate) fn gauges(&self) -> (Gauges, Moment) {
+        let gauges = gauges(&self.look(), self.state.started());
+        (gauges, self.state.now())
+    }
+
+    /// What was counted.
+    pub(crate) const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 }
 
 /// What `/_lb/why` answers.
 fn why_of(state: &Arc<State>, port: u16, live: Arc<Live>) -> Explain {
     let state = state.clone();
-    Box::new(move |asked| {
+    Arc::new(move |asked| {
         let proxy = Said::new(
             "running",
             format!("the one on port {port}; nothing was sent or noted"),

@@ -143,6 +143,29 @@ fn nothing_the_running_proxy_says_holds_a_secret() {
     ask(&mut seen, &proxy, "GET", "/health", "");
     ask(&mut seen, &proxy, "GET", "/_lb/", "");
     ask(&mut seen, &proxy, "GET", "/_lb/nothing", "");
+    // What was observed is told a little later than it happened.
+    crate::support::eventually("the last request is remembered", || {
+        let told = proxy.ask("GET", "/_lb/requests?limit=1", &SOME, b"");
+        told.text().contains("TRACE")
+    });
+    for path in [
+        "/_lb/state",
+        "/_lb/requests?limit=2000",
+        "/_lb/charts",
+        "/_lb/metrics",
+        "/_lb/requests/000000000000",
+        "/_lb/keys/0000000000000000/disable",
+        "/_lb/app.js",
+    ] {
+        ask(&mut seen, &proxy, "GET", path, "");
+        ask(&mut seen, &proxy, "POST", path, "{}");
+    }
+    seen.add("events", &{
+        let mut client = proxy.client();
+        client.send("GET", "/_lb/events", &SOME, b"");
+        client.head();
+        String::from_utf8(client.chunk().unwrap()).unwrap()
+    });
     ask(&mut seen, &proxy, "POST", "/_lb/stop", "");
     seen.reply("no token", &proxy.get(MODELS));
     seen.reply("other host", &{

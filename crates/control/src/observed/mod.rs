@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api_key_lb_core::fact::{Fact, RequestId, SessionId, Usage};
 use api_key_lb_core::{KeyId, Moment};
 
+use crate::metrics::Models;
 use recent::Recent;
 use series::Series;
 use sessions::Sessions;
@@ -49,6 +50,7 @@ pub struct Observed(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
+    models: Models,
     recent: Recent,
     sessions: Sessions,
     series: Series,
@@ -61,13 +63,19 @@ impl Observed {
         if facts.is_empty() {
             return;
         }
-        // Before the lock is taken: this is what takes time.
+        let may_be_named: Vec<bool> = {
+            let mut seen = self.seen();
+            facts.iter().map(|fact| seen.models.admit(fact)).collect()
+        };
+        // Without the lock: this is what takes time.
         let requests: Vec<(Request, Option<Spent>)> = facts
             .iter()
-            .map(|fact| {
-                let usage = fact.model.as_deref().zip(fact.usage);
+            .zip(may_be_named)
+            .map(|(fact, may_be_named)| {
+                let model = fact.model.as_deref().filter(|_| may_be_named);
+                let usage = model.zip(fact.usage);
                 let spent = usage.and_then(|(model, usage)| price(model, &usage));
-                (Request::of(fact, label_of, spent.as_ref()), spent)
+                (Request::of(fact, model, label_of, spent.as_ref()), spent)
             })
             .collect();
         let mut seen = self.seen();

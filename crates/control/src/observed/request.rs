@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Spent;
 use crate::ledger::shown_path;
 
-/// The most characters of a model's name kept: what a client writes there may be anything.
+/// The most characters of a model's or method's name kept.
 const MOST_MODEL: usize = 96;
 /// The most characters of a reason kept.
 const MOST_REASON: usize = 300;
@@ -39,7 +39,7 @@ pub struct Request {
     pub pool: String,
     /// The status its client got; 0 if it left before.
     pub status: u16,
-    /// The model that it named.
+    /// The model that it named, if one of that name was ever served: anything else may be anything.
     pub model: Option<String>,
     /// The first digits of its session's id, as in the log.
     pub session: Option<String>,
@@ -107,6 +107,7 @@ pub struct Tokens {
 impl Request {
     pub(super) fn of(
         fact: &Fact,
+        model: Option<&str>,
         label_of: &dyn Fn(KeyId) -> String,
         spent: Option<&Spent>,
     ) -> Self {
@@ -125,7 +126,7 @@ impl Request {
             path: shown_path(&fact.path),
             pool: fact.pool.clone(),
             status: fact.status,
-            model: fact.model.as_deref().map(|model| short(model, MOST_MODEL)),
+            model: model.map(|model| short(model, MOST_MODEL)),
             session: fact.session.map(|session| session.short()),
             rule: fact.rule.as_deref().map(str::to_owned),
             client: fact.client.name().map(str::to_owned),

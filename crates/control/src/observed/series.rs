@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::millis;
 use super::sums::{has_failed, throttles};
-use crate::store::Counts;
+use crate::store::Columns;
 
 /// Milliseconds.
 const MINUTE: u64 = 60_000;
@@ -246,31 +246,21 @@ impl Lines {
 }
 
 impl Chart {
-    /// The first hour, counted from 1970, that it is about.
-    pub fn first_hour(&self) -> i64 {
-        i64::try_from(self.from / HOUR).unwrap_or(i64::MAX)
-    }
-
     /// Takes what was written down in place of what this process has seen, which may have begun
-    /// yesterday. `hours` are counted from 1970.
-    pub fn fill(&mut self, hours: &[(i64, Counts)]) {
-        let places = self.series.requests.len();
-        let mut sums = vec![Counts::default(); places];
-        for (hour, counts) in hours {
-            let at = hour.cast_unsigned().saturating_mul(HOUR);
-            let place = at.checked_sub(self.from).map(|since| since / self.step_ms);
-            let sum = place.and_then(|place| sums.get_mut(usize::try_from(place).ok()?));
-            if let Some(sum) = sum {
-                sum.add(counts);
-            }
+    /// yesterday. How much was added is not written down.
+    pub fn fill(&mut self, stored: Columns) {
+        if stored.requests.len() != self.series.requests.len() {
+            return;
         }
-        let line = |of: fn(&Counts) -> u64| sums.iter().map(of).collect();
-        self.series.requests = line(|counts| counts.requests);
-        self.series.errors = line(|counts| counts.errors);
-        self.series.throttles = line(|counts| counts.throttles);
-        self.series.prompt = line(|counts| counts.prompt);
-        self.series.cached = line(|counts| counts.cached);
-        self.series.output = line(|counts| counts.output);
-        self.series.waits_ms = line(|counts| counts.waited_ms);
+        self.series = Lines {
+            requests: stored.requests,
+            errors: stored.errors,
+            throttles: stored.throttles,
+            prompt: stored.prompt,
+            cached: stored.cached,
+            output: stored.output,
+            waits_ms: stored.waits_ms,
+            added_us: std::mem::take(&mut self.series.added_us),
+        };
     }
 }

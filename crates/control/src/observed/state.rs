@@ -252,8 +252,8 @@ impl KeyState {
         let cooling = later(known.cooling_until);
         let refused = later(known.refused_until);
         let is_quota = matches!(
-            known.trouble,
-            Some((Matter::AccountQuota | Matter::ModelQuota, _))
+            known.cooling_for,
+            Some(Matter::AccountQuota | Matter::ModelQuota)
         );
         let (word, until) = match (refused, cooling) {
             _ if known.disabled => ("disabled", None),
@@ -267,11 +267,14 @@ impl KeyState {
         };
         state.state = word.to_owned();
         state.until_ms = until.map(Moment::unix_millis);
-        state.reason = health.and_then(|health| health.reason.clone()).or_else(|| {
-            (word == "cooling" || word == "parked")
-                .then(|| empty(known))
-                .flatten()
-        });
+        let cause = || match (word, known.cooling_for) {
+            ("cooling" | "parked", Some(matter)) => Some(matter.as_str().to_owned()),
+            ("cooling" | "parked", None) => empty(known),
+            _ => None,
+        };
+        state.reason = health
+            .and_then(|health| health.reason.clone())
+            .or_else(cause);
         state.models = Some(known.cooling_models as u64).filter(|models| *models > 0);
         state.in_flight = known.in_flight.into();
         state.headroom = headroom(known);

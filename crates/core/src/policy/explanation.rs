@@ -60,7 +60,11 @@ impl Policy {
             .clone()
             .position(|key| self.account_of(key) == home.account);
         if !self.home_remains(pool, home.account, model, case.now) {
-            reason.because = Because::HomeGone;
+            let key = reason.home.and_then(|at| pool.keys.get(at));
+            reason.because = match key {
+                Some(key) if self.is_disabled(key.id) => Because::HomeDisabled,
+                _ => Because::HomeGone,
+            };
             return (Affinity::Moved, reason);
         }
         let state = self.accounts.get(&home.account);

@@ -143,6 +143,8 @@ pub struct KeySnapshot {
     pub cooling_models: usize,
     /// How many requests its account takes at once, if its refusals have shown it.
     pub at_once: Option<u32>,
+    /// What its account cools for, if it does and that is known.
+    pub cooling_for: Option<Matter>,
     /// Whether a person has taken it out of use.
     pub disabled: bool,
     /// Whether its account has just come back and first shows that it serves again.
@@ -349,6 +351,7 @@ impl Policy {
                     trouble: state.trouble,
                     cooling_models: account.map_or(0, |account| account.cooling_models(now)),
                     at_once: account.and_then(|account| account.load.most()),
+                    cooling_for: account.and_then(|account| account.cooling_for(now)),
                     disabled: self.is_disabled(key.id),
                     recovering: account.is_some_and(|account| account.is_recovering(now)),
                     headroom: account.map_or_else(Vec::new, |account| account.headroom(now)),

@@ -66,6 +66,8 @@ pub enum Because {
     HomeParked,
     /// Its home's keys are refused, or gone from the configuration.
     HomeGone,
+    /// Its home's keys were taken out of use by a person.
+    HomeDisabled,
     /// Its home has forgotten it, and this account has not, or has more room.
     HomeCold,
     /// There is no session: the accounts take turns.
@@ -175,6 +177,7 @@ impl fmt::Display for Words<'_> {
                 Some(_) => write!(f, "home {home} is refused; moved to {chosen}")?,
                 None => write!(f, "its home is gone; moved to {chosen}")?,
             },
+            Because::HomeDisabled => write!(f, "home {home} is disabled; moved to {chosen}")?,
             Because::Owner => write!(f, "{chosen} has what the request names")?,
             Because::HomeCold => write!(f, "home {home} has forgotten it; moved to {chosen}")?,
         }

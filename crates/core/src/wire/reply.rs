@@ -196,7 +196,9 @@ impl Refusal {
                 ceil_secs(*wait),
                 date(*back)
             ),
-            Self::NoKey => "no key could be tried".into(),
+            Self::NoKey => "no key could be tried: `api-key-lb status` says how they are; one that was disabled \
+                            must be enabled again"
+                .into(),
             Self::Unreachable(why) => format!("the upstream could not be reached: {why}"),
             Self::UpstreamTimeout(after) => format!(
                 "the upstream did not answer within {} s (`first_byte_timeout_ms`); it was not asked again, \

@@ -4,6 +4,7 @@ use super::{Account, Known};
 use crate::headroom::Axis;
 use crate::moment::Moment;
 use crate::policy::cooldown::{Ailing, Cooldown, Refused};
+use crate::verdict::Matter;
 
 /// A limit as `status` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,17 @@ impl Account {
         let models = self.models.iter().map(|(_, cooldown)| cooldown);
         let mut all = models.chain([&self.whole]);
         all.any(|cooldown| cooldown.free(now).is_some())
+    }
+
+    /// What it cools for, for all models or for those that cool longest.
+    pub(in crate::policy) fn cooling_for(&self, now: Moment) -> Option<Matter> {
+        let models = self.models.iter().map(|(_, cooldown)| cooldown);
+        let cooling = models
+            .chain([&self.whole])
+            .filter(|cooldown| cooldown.is_cooling(now));
+        cooling
+            .max_by_key(|cooldown| cooldown.until(now))
+            .and_then(Cooldown::why)
     }
 
     /// It never refused anything, and nothing is known of what is left of its limits.
