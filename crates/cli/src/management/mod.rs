@@ -232,3 +232,68 @@ fn whole(reply: Reply) -> ControlReply {
     response.headers_mut().extend(reply.headers);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use api_key_lb_core::Secret;
+    use serde_json::json;
+
+    use super::*;
+
+    /// What a worker asks where so many requests may wait, and those that do.
+    fn paths(room: usize) -> (Paths, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, waiting) = mpsc::unbounded_channel();
+        let health = json!({
+            "status": "ok", "target": "https://h", "keys": [], "sessions": 0, "uptime_ms": 1
+        });
+        let admin = Admin {
+            health: Arc::new(move || serde_json::from_value(health.clone()).unwrap()),
+            token: Secret::new("the-token".into()),
+            desk: Arc::default(),
+        };
+        let room = Arc::new(Semaphore::new(room));
+        (Paths { admin, jobs, room }, waiting)
+    }
+
+    fn ask(paths: &Paths, path: &str) -> ControlAnswer {
+        let mut request = ControlRequest::default();
+        *request.uri_mut() = path.parse().unwrap();
+        paths.answer(request)
+    }
+
+    fn status(answer: &ControlAnswer) -> Option<u16> {
+        match answer {
+            ControlAnswer::Now(reply) => Some(reply.status.as_u16()),
+            ControlAnswer::Later(_) => None,
+        }
+    }
+
+    #[test]
+    fn so_many_requests_wait_and_the_next_is_told_to_come_again() {
+        let (paths, mut waiting) = paths(2);
+        let held = [ask(&paths, "/_lb/state"), ask(&paths, "/_lb/metrics")];
+        assert_eq!(held.each_ref().map(status), [None, None]);
+        let refused = ask(&paths, "/_lb/state");
+        assert_eq!(status(&refused), Some(503));
+        // Whatever waits there, these are answered.
+        assert_eq!(status(&ask(&paths, "/health")), Some(200));
+        assert_eq!(status(&ask(&paths, "/_lb/orders/1")), Some(403));
+        drop(waiting.try_recv().unwrap());
+        assert_eq!(status(&ask(&paths, "/_lb/state")), None, "one is done");
+    }
+
+    #[test]
+    fn only_what_holds_nothing_is_let_in_without_a_clients_token() {
+        let (paths, _waiting) = paths(1);
+        let mut headers = HeaderMap::new();
+        let admits = |headers: &HeaderMap| {
+            ["/_lb/app.js", "/_lb/", "/_lb/state", "/health", "/_lb/stop"]
+                .map(|path| paths.admits(path, headers))
+        };
+        assert_eq!(admits(&headers), [true, false, false, false, false]);
+        headers.insert("accept", HeaderValue::from_static("text/html"));
+        assert_eq!(admits(&headers), [true, true, false, false, false]);
+        headers.insert("x-lb-token", HeaderValue::from_static("the-token"));
+        assert_eq!(admits(&headers), [true; 5]);
+    }
+}
