@@ -340,7 +340,12 @@ fn health_key(key: &Key, known: Option<&KeySnapshot>, about: &About<'_>) -> Heal
         requests: known.map_or(0, |known| known.requests),
         errors: known.map_or(0, |known| known.errors),
         cache_hits: known.map_or(0, |known| known.cache_hits),
-        status: if retry.is_some() { THROTTLED } else { READY }.into(),
+        status: match retry {
+            _ if known.is_some_and(|known| known.disabled) => DISABLED,
+            Some(_) => THROTTLED,
+            None => READY,
+        }
+        .into(),
         label: Some(key.label.clone()),
         pool: None,
         fingerprint: Some(key.id.to_string()),

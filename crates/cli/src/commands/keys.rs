@@ -22,7 +22,6 @@ use crate::prompt;
 use crate::render::count;
 
 use super::reload;
-use super::setup::same_file;
 use super::status::STOP_PREDECESSOR;
 
 /// What a proxy without a configuration file is said to read.
@@ -43,10 +42,12 @@ pub(super) fn run(args: &KeysArgs, printer: &Printer) -> anyhow::Result<Exit> {
                 Ok(found) => found,
                 Err(why) => return refuse(why, printer),
             };
-            for at in found {
-                change_one(&mut opened, at, &change, printer)?;
+            for at in &found {
+                change_one(&mut opened, *at, &change, printer)?;
             }
-            written(&opened, &keys.at.place, &env, printer)
+            let exit = written(&opened, &keys.at.place, &env, printer)?;
+            keys::enable_by_hand(&opened, &found, &keys.at.place, &env, printer)?;
+            Ok(exit)
         }
         KeysOrder::Label { at, key, label, .. } => {
             let mut opened = Opened::of(at, &env)?;
@@ -98,7 +99,7 @@ fn list(at: &AtArgs, json: bool, env: &Environment, printer: &Printer) -> anyhow
     let (port, running) = running(&at.place, env);
     let (is_running, health, same) = match running {
         Running::Ours(health) => {
-            let same = reads(&health, &opened.path);
+            let same = keys::is_of(&health, &opened.path);
             (true, Some(health).filter(|_| same), Some(same))
         }
         Running::Other(_) => (true, None, Some(false)),
@@ -317,7 +318,7 @@ fn follow(
             return Ok(Exit::Success);
         }
     };
-    if !reads(&health, path) {
+    if !keys::is_of(&health, path) {
         printer.warn(format!(
             "the proxy on port {port} reads {}, which this does not change; name it with `--config`, or another \
              proxy with `--port`",
@@ -377,12 +378,6 @@ fn running(place: &PlaceArgs, env: &Environment) -> (u16, Running) {
         Resident::Nobody | Resident::Stranger => Running::Nobody,
     };
     (port, running)
-}
-
-/// Whether a proxy reads the file at `path`.
-fn reads(health: &Health, path: &Path) -> bool {
-    let file = health.config_file.as_deref().map(Path::new);
-    file.is_some_and(|file| same_file(file, path))
 }
 
 fn test(args: &TestArgs, env: &Environment, printer: &Printer) -> anyhow::Result<Exit> {

@@ -19,6 +19,7 @@ use crate::prompt;
 use crate::render::count;
 use crate::service::Manager;
 use crate::setup::agents::{self, Outcome, Wish};
+use crate::setup::files::same_file;
 use crate::setup::interview::interview;
 use crate::setup::{probe, service};
 
@@ -302,13 +303,6 @@ fn overridden(env: &Environment, printer: &Printer) {
             "set in this environment, and winning over the file: {}",
             set.join(", ")
         ));
-    }
-}
-
-pub(super) fn same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => one == other,
     }
 }
 

@@ -289,6 +289,7 @@ mod tests {
                 pool: String::new(),
                 account: text(),
                 state: String::new(),
+                by_configuration: true,
                 until_ms: Some(1),
                 reason: text(),
                 models: Some(1),

@@ -412,17 +412,17 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[0],
-            "When (UTC)  Key     Model   Requests  Errors  Throttled  Prompt  Cached  Written  Output  Waited         Cost        Saved"
+            "When (UTC)  Key     Model   Requests  Errors  Throttled  Prompt  Cached  Written  Output  Waited         Cost      Saved"
         );
         assert_eq!(
             lines[1],
-            "2026-07-22  work    m          1,234       0          0   1,000    91 %        0       0   1.5 s      $0.5000        $1.50"
+            "2026-07-22  work    m          1,234       0          0   1,000    91 %        0       0   1.5 s      $0.5000      $1.50"
         );
         assert!(lines[2].starts_with("2026-07-23  (none)  (none)"), "{text}");
         assert!(lines[3].starts_with("Total"), "{text}");
         assert!(lines[3].contains("2,468"), "{text}");
-        assert!(lines[2].trim_end().ends_with("?            ?"), "{text}");
-        assert!(lines[3].ends_with("$0.5000 + ?    $1.50 + ?"), "{text}");
+        assert!(lines[2].trim_end().ends_with("?          ?"), "{text}");
+        assert!(lines[3].ends_with("$0.5000 + ?  $1.50 + ?"), "{text}");
         assert!(
             lines[6].starts_with("?: no price is known for (none), "),
             "{text}"

@@ -108,7 +108,7 @@ pub(crate) fn shift(path: &Path, files: u32) -> io::Result<()> {
     };
     // Also those that a larger number has left.
     let surplus = (files.max(1)..=MOST).map(|number| numbered(path, number));
-    for path in surplus.take_while(|path| path.exists()) {
+    for path in surplus.filter(|path| path.exists()) {
         removed(fs::remove_file(path))?;
     }
     if files == 0 {

@@ -57,6 +57,14 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, ReadError> {
         .map_err(|_| ReadError::NotText)
 }
 
+/// Whether two paths lead to the same file.
+pub(crate) fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 /// Replaces what a file says; its mode and owner stay, links to it stay links.
 ///
 /// There is the old text or the new, never half, unless the directory cannot be written, the owner cannot be

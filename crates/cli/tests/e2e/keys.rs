@@ -150,7 +150,7 @@ fn a_disabled_key_never_serves_and_its_sessions_go_elsewhere_until_it_is_enabled
         .home
         .run(&["status", "--port", &port], &[])
         .is(0)
-        .says(&["Key #1 key-2", "Status: disabled"]);
+        .says(&["Key #1 key-2", "disabled", "by the configuration"]);
     let (output, report) = crate::check::checked(&proxy.home, &[]);
     output.is(0);
     assert_eq!(crate::check::states(&report), ["valid", "disabled"]);
@@ -164,6 +164,29 @@ fn a_disabled_key_never_serves_and_its_sessions_go_elsewhere_until_it_is_enabled
     keys(&proxy.home, proxy.port, &["enable", "key-2"])
         .is(0)
         .says(&["is already enabled"]);
+}
+
+#[test]
+fn enable_also_undoes_what_the_dashboard_has_disabled() {
+    let mock = mock(2);
+    let proxy = Proxy::start(config(&mock.url(), 2, json!({})));
+    proxy.announced();
+    let before = text(&proxy.home);
+    let fingerprint = proxy.health()["keys"][1]["fingerprint"].clone();
+    let path = format!("/_lb/keys/{}/disable", fingerprint.as_str().unwrap());
+    let token = crate::management::token_of(&proxy);
+    proxy
+        .ask("POST", &path, &[("x-lb-token", &token)], b"")
+        .is(200);
+    assert_eq!(labels(&proxy, "disabled"), ["key-2"]);
+    keys(&proxy.home, proxy.port, &["list"])
+        .is(0)
+        .says(&["disabled"]);
+    keys(&proxy.home, proxy.port, &["enable", "key-2"])
+        .is(0)
+        .says(&["was disabled in the dashboard, lets it serve again"]);
+    assert_eq!(labels(&proxy, "ready"), ["key-1", "key-2"]);
+    assert_eq!(text(&proxy.home), before, "the file never said it");
 }
 
 #[test]

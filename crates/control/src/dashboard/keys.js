@@ -113,6 +113,8 @@ function create(first) {
     setText(troubles, faults.join(" · "));
     setText(sessions, count(key.sessions ?? 0));
     setText(toggle, known === "disabled" ? "Enable" : "Disable");
+    // What stands in the file is changed there, by nobody but who maintains it.
+    toggle.classList.toggle("away", Boolean(key.by_configuration));
     setAttribute(toggle, "aria-label", `${toggle.textContent} ${key.label}`);
     setAttribute(forget, "aria-label", `Use now: ${key.label}`);
     setAttribute(forget, "title", "Forgets the cooldown: the key is used at once, whatever the provider said");
@@ -123,7 +125,8 @@ function create(first) {
   function reason(known, meaning, until, now) {
     const parts = [];
     if (until) parts.push(`until ${moment(until, now)}`);
-    if (known !== "ready") parts.push(key.reason ?? meaning);
+    if (key.by_configuration) parts.push(`in the configuration; api-key-lb keys enable ${key.label}`);
+    else if (known !== "ready") parts.push(key.reason ?? meaning);
     else if (key.reason) parts.push(key.reason);
     if (key.models > 0) parts.push(`cools for ${plural(key.models, "model")} only`);
     if (key.in_flight > 0) parts.push(`${key.in_flight} in flight`);

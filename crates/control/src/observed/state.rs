@@ -49,6 +49,9 @@ pub struct KeyState {
     pub account: Option<String>,
     /// `ready`, `recovering`, `cooling`, `parked`, `refused` or `disabled`.
     pub state: String,
+    /// Whether it is the configuration that disables it: then it is enabled there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_configuration: bool,
     /// Until when, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
@@ -142,22 +145,21 @@ impl State {
         let homes = seen
             .sessions
             .by_home(before(about.now, about.plan.timing.session_ttl));
-        let keys = pairs(about.plan)
-            .enumerate()
-            .map(|(at, (pool, key))| {
-                let known = about.snapshot.keys.iter().find(|known| known.id == key.id);
-                let mut state = KeyState::of(pool, key, known, health.keys.get(at), about.now);
-                let sums = seen.sums.of_key(key.id);
-                state.requests = sums.requests;
-                state.errors = sums.errors;
-                state.throttles = sums.throttles;
-                state.prompt = sums.prompt;
-                state.cached = sums.cached;
-                state.output = sums.output;
-                state.sessions = homes.get(&key.id).copied().unwrap_or(0);
-                state
-            })
-            .collect::<Vec<_>>();
+        let keys = pairs(about.plan).enumerate().map(|(at, (pool, key))| {
+            let known = about.snapshot.keys.iter().find(|known| known.id == key.id);
+            let mut state = KeyState::of(pool, key, known, health.keys.get(at), about.now);
+            let sums = seen.sums.of_key(key.id);
+            state.requests = sums.requests;
+            state.errors = sums.errors;
+            state.throttles = sums.throttles;
+            state.prompt = sums.prompt;
+            state.cached = sums.cached;
+            state.output = sums.output;
+            state.sessions = homes.get(&key.id).copied().unwrap_or(0);
+            state
+        });
+        let beside = health.keys.iter().skip(pairs(about.plan).count());
+        let keys: Vec<KeyState> = keys.chain(beside.map(KeyState::beside)).collect();
         let sessions = sessions(&seen, about.plan);
         let (totals, saved) = (seen.sums.totals, seen.sums.saved());
         drop(seen);
@@ -229,7 +231,25 @@ fn sessions(seen: &Seen, plan: &Plan) -> Vec<SessionState> {
         .collect()
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 impl KeyState {
+    /// A key that is not in the plan, because the configuration disables it.
+    fn beside(health: &HealthKey) -> Self {
+        Self {
+            fingerprint: health.fingerprint.clone().unwrap_or_default(),
+            label: health.label.clone().unwrap_or_default(),
+            pool: health.pool.clone().unwrap_or_default(),
+            account: health.account.clone(),
+            state: health.status.clone(),
+            by_configuration: true,
+            reason: Some("by the configuration".to_owned()),
+            ..Self::default()
+        }
+    }
+
     fn of(
         pool: &Pool,
         key: &Key,
