@@ -34,6 +34,7 @@ mod lifecycle;
 mod limits;
 mod lists;
 mod logs;
+mod logs_shown;
 mod management;
 mod metrics;
 mod openings;
