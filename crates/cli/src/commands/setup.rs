@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::config::{DEFAULT_PORT, Location, find_file};
+use api_key_lb_control::key_file::KeyFile;
 use api_key_lb_control::runtime_file::state_dir;
 use api_key_lb_control::setup_file::{SetupChanges, SetupError, merge, write_private};
 use api_key_lb_control::{Config, Environment, Flags};
@@ -19,8 +20,10 @@ use crate::prompt;
 use crate::render::count;
 use crate::service::Manager;
 use crate::setup::agents::{self, Outcome, Wish};
+use crate::setup::apply::Run;
 use crate::setup::files::same_file;
 use crate::setup::interview::interview;
+use crate::setup::journal::identity;
 use crate::setup::{probe, service};
 
 /// Variables that win over what is in the file.
@@ -87,6 +90,11 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
             return Ok(Exit::Failure);
         }
     };
+    if let Some(existing) = existing.as_deref()
+        && !args.dry_run
+    {
+        keep_keys(&path, existing, &text, &env, printer)?;
+    }
     let Some(config) = written(
         &path,
         existing.as_deref(),
@@ -149,6 +157,37 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let failed = outcome.failed || served.failed;
     next(&path, &config, &(outcome, served.runs), args, &env, printer)?;
     Ok(if failed { Exit::Failure } else { Exit::Success })
+}
+
+/// Keeps a copy of a file whose keys are replaced, as `--keys` always did: there may be no other.
+fn keep_keys(
+    path: &Path,
+    existing: &str,
+    text: &str,
+    env: &Environment,
+    printer: &Printer,
+) -> anyhow::Result<()> {
+    let written = |text: &str| -> Vec<String> {
+        let file = KeyFile::parse(text).ok();
+        let keys = file.iter().flat_map(|file| file.keys());
+        keys.map(|key| key.written.expose().to_owned()).collect()
+    };
+    let stays = written(text);
+    let gone = written(existing);
+    let gone = gone.iter().filter(|key| !stays.contains(key)).count();
+    if gone == 0 {
+        return Ok(());
+    }
+    let state = state_dir(env).context(
+        "there is no home directory ($HOME) to keep a copy of the keys in that would be replaced; nothing was changed",
+    )?;
+    let copy = Run::now(identity(path), &state).back_up(path, existing)?;
+    printer.note(format!(
+        "{} of the file replaced; what it said is in {}",
+        count(gone, "key"),
+        copy.display()
+    ));
+    Ok(())
 }
 
 /// Writes the file, unless it is only to be shown, and says what is in it now; `None` if `start` would refuse it.

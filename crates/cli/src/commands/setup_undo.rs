@@ -1,21 +1,20 @@
 //! `api-key-lb setup --undo`: takes back what setup has done; with `--purge`, everything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::Context as _;
 use api_key_lb_agents::agents::called;
 use api_key_lb_control::Environment;
 use api_key_lb_control::config::Location;
-use api_key_lb_control::runtime_file::{Instance, state_dir};
+use api_key_lb_control::runtime_file::state_dir;
 
 use crate::args::{PlaceArgs, SetupArgs, StopArgs};
 use crate::exit::Exit;
-use crate::instance;
 use crate::printer::{self, Printer};
 use crate::prompt;
 use crate::service::Manager;
 use crate::setup::apply::BACKUPS;
-use crate::setup::journal::Journal;
+use crate::setup::journal::{Base, Journal, identity};
+use crate::setup::purge::Purge;
 use crate::setup::service;
 use crate::setup::show::tilde;
 use crate::setup::undo::{Outcome, Undone, undo};
@@ -32,7 +31,14 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
         return Ok(Exit::Failure);
     };
     let mut journal = Journal::load(&state)?;
-    let outcomes = undo(&mut journal, args.dry_run)?;
+    let config = Location::for_setup(&args.plan.flags(), &env).map(|location| location.path);
+    // Whoever names a configuration means what was done for that one.
+    let named = args.plan.place.config.as_deref().map(identity);
+    if args.purge {
+        // Before anything is taken back: there may be nothing of ours at that path.
+        Purge::of(config.as_deref(), (&state, &journal), &env)?;
+    }
+    let outcomes = undo(&mut journal, named.as_deref(), args.dry_run)?;
     if outcomes.is_empty() {
         printer
             .say("No agent's files have been changed by setup, or all is taken back already.")?;
@@ -47,7 +53,8 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
         return Ok(Exit::Failure);
     }
     if !args.dry_run {
-        journal.bases.clear();
+        let stays = |base: &Base| named.as_ref().is_some_and(|named| base.config != *named);
+        journal.bases.retain(stays);
         journal.save()?;
     }
     let wish = service::Wish {
@@ -56,15 +63,19 @@ pub(super) fn run(args: &SetupArgs, printer: &Printer) -> anyhow::Result<Exit> {
         dry: args.dry_run,
     };
     if !args.no_service {
-        service::undo(&mut journal, &env, (false, wish), printer)?;
+        let whose = service::Whose::Setups(named.as_deref());
+        service::undo(&mut journal, &env, (whose, wish), printer)?;
     }
-    if args.purge {
-        failed = !purge(args, &mut journal, wish, (&state, &home, &env), printer)?;
-    }
+    let exit = if args.purge {
+        let of = (config.as_deref(), &mut journal);
+        purge(args, of, wish, (&state, &home, &env), printer)?
+    } else {
+        Exit::Success
+    };
     if args.dry_run {
         printer.say("\nNothing was changed.")?;
     }
-    Ok(if failed { Exit::Failure } else { Exit::Success })
+    Ok(exit)
 }
 
 /// Says what became of a file; whether it is a failure.
@@ -105,65 +116,66 @@ fn tell(undone: &Undone, dry: bool, home: &Path, printer: &Printer) -> anyhow::R
     Ok(false)
 }
 
-/// Stops what runs, and removes the configuration and everything that was stored; says whether all of it.
+/// Stops what runs, and removes the configuration and what was stored for its proxy; says whether all of it.
 fn purge(
     args: &SetupArgs,
-    journal: &mut Journal,
+    (config, journal): (Option<&Path>, &mut Journal),
     wish: service::Wish,
     (state, home, env): (&Path, &Path, &Environment),
     printer: &Printer,
-) -> anyhow::Result<bool> {
-    let config = Location::for_setup(&args.plan.flags(), env).map(|location| location.path);
-    let config = config.filter(|path| path.exists());
-    let mut parts: Vec<PathBuf> = config.iter().cloned().collect();
-    if state.exists() {
-        parts.push(state.to_owned());
-    }
-    if parts.is_empty() {
+) -> anyhow::Result<Exit> {
+    let purge = Purge::of(config, (state, journal), env)?;
+    if purge.is_empty() {
         printer.say("There is no configuration and nothing stored.")?;
-        return Ok(true);
+        return Ok(Exit::Success);
     }
-    let named: Vec<String> = parts.iter().map(|path| tilde(path, home)).collect();
+    let named: Vec<String> = purge.named().iter().map(|path| tilde(path, home)).collect();
     let named = named.join(" and ");
-    let question =
-        format!("Remove {named}, with the keys, usage, logs and copies ({BACKUPS}) in it?");
-    if !args.yes && !args.dry_run && prompt::is_possible() && !prompt::yes(&question, false)? {
-        printer.say(format!("Kept {named}"))?;
-        return Ok(true);
-    }
+    let kept = |printer: &Printer| {
+        if !purge.others.is_empty() {
+            let ports: Vec<String> = purge.others.iter().map(u16::to_string).collect();
+            printer.note(format!(
+                "what is stored for other proxies (port {}) stays in {}; theirs goes with `--config FILE`",
+                ports.join(", "),
+                tilde(state, home)
+            ));
+        }
+    };
     if args.dry_run {
         printer.say(format!("{named} would be removed"))?;
-        return Ok(true);
+        kept(printer);
+        return Ok(Exit::Success);
     }
-    // A proxy that runs on would write down again what is removed, and one that a service runs would come back.
-    service::undo(journal, env, (!args.no_service, wish), printer)?;
-    let running = Instance::all(state);
-    for port in running.iter().map(|instance| instance.port) {
-        let place = PlaceArgs {
-            port: Some(port),
-            config: config.clone(),
-        };
-        let is_there = running
-            .iter()
-            .any(|one| one.port == port && !instance::is_gone(one.pid));
-        if is_there && stop::run(&StopArgs { place }, printer)? != Exit::Success {
-            return Ok(false);
+    if !args.yes {
+        if !prompt::is_possible() {
+            printer.error(format!(
+                "`--purge` asks before it removes {named}, and there is no terminal to ask at; say `--yes`"
+            ));
+            return Ok(Exit::Usage);
+        }
+        let question =
+            format!("Remove {named}, with the keys, usage, logs and copies ({BACKUPS}) in it?");
+        if !prompt::yes(&question, false)? {
+            printer.say(format!("Kept {named}"))?;
+            return Ok(Exit::Success);
         }
     }
-    for path in &parts {
-        let removed = if path.is_dir() && !path.is_symlink() {
-            std::fs::remove_dir_all(path)
-        } else {
-            std::fs::remove_file(path)
+    // A proxy that runs on would write down again what is removed, and one that a service runs would come back.
+    if let (Some(config), false) = (config, args.no_service) {
+        let whose = service::Whose::Of(&identity(config));
+        service::undo(journal, env, (whose, wish), printer)?;
+    }
+    for port in purge.running(state) {
+        let place = PlaceArgs {
+            port: Some(port),
+            config: purge.config.first().cloned(),
         };
-        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+        if stop::run(&StopArgs { place }, printer)? != Exit::Success {
+            return Ok(Exit::Failure);
+        }
     }
-    // If nothing else is in it.
-    if let Some(directory) = config.as_deref().and_then(Path::parent)
-        && directory.ends_with(".config/api-key-lb")
-    {
-        drop(std::fs::remove_dir(directory));
-    }
+    purge.carry_out()?;
     printer.say(format!("{} {named}", printer::good("Removed")))?;
-    Ok(true)
+    kept(printer);
+    Ok(Exit::Success)
 }

@@ -7,14 +7,13 @@ use api_key_lb_agents::agents::AGENTS;
 use api_key_lb_agents::aim::{Aim, Pool};
 use api_key_lb_control::{Config, Environment};
 
-use crate::check;
 use crate::instance;
 use crate::printer::{self, Printer};
 use crate::prompt;
 use crate::render::path_of;
 
-use super::apply::apply;
-use super::journal::Journal;
+use super::apply::{Run, apply};
+use super::journal::{Base, Journal, identity};
 use super::show;
 use super::survey::{Finding, look, machine};
 
@@ -75,8 +74,16 @@ pub(crate) fn aim(config: &Config, journal: &Journal) -> Aim {
             base: base(config, &pool.name),
         });
     }
-    for known in &journal.bases {
-        if let Some(at) = names.iter().position(|name| *name == known.pool)
+    let place = config.file.as_deref().map(identity).unwrap_or_default();
+    // Another proxy's base is not where this one was before: its agents are with another provider.
+    let of_this = |known: &&Base| known.config == place;
+    for known in journal.bases.iter().filter(of_this) {
+        let at = names.iter().position(|name| *name == known.pool);
+        if let Some(at) = at
+            && aim
+                .pools
+                .get(at)
+                .is_some_and(|pool| pool.target == known.target)
             && aim.pools.iter().all(|pool| pool.base != known.url)
         {
             aim.former.push((known.url.clone(), at));
@@ -111,7 +118,8 @@ pub(crate) fn run(
     };
     let mut journal = Journal::load(state)?;
     let aim = aim(config, &journal);
-    let stamp = Stamp::now();
+    let place = config.file.as_deref().map(identity).unwrap_or_default();
+    let run = Run::now(place.clone(), state);
     let mut is_first = true;
     for agent in agents {
         let Some(finding) = look(*agent, &aim, &machine) else {
@@ -128,9 +136,14 @@ pub(crate) fn run(
             continue;
         }
         for pool in config.plan.pools() {
-            journal.know(&base(config, &pool.name), &pool.name);
+            journal.know(Base {
+                url: base(config, &pool.name),
+                pool: pool.name.clone(),
+                config: place.clone(),
+                target: pool.target.to_string(),
+            });
         }
-        if change(&finding, &stamp, (&machine, state), &mut journal, printer)? {
+        if change(&finding, &run, &machine, &mut journal, printer)? {
             outcome.restart.push(finding.agent.restart().to_owned());
         } else {
             outcome.failed = true;
@@ -147,20 +160,14 @@ pub(crate) fn run(
 /// Changes the files of one agent; says whether all of them.
 fn change(
     finding: &Finding,
-    stamp: &Stamp,
-    (machine, state): (&Machine, &Path),
+    run: &Run,
+    machine: &Machine,
     journal: &mut Journal,
     printer: &Printer,
 ) -> anyhow::Result<bool> {
     let mut all = true;
     for file in &finding.files {
-        let applied = apply(
-            finding.agent.id(),
-            file,
-            (&stamp.name, &stamp.at),
-            state,
-            journal,
-        );
+        let applied = apply(finding.agent.id(), file, run, journal);
         match applied {
             Ok(()) => printer.say(format!(
                 "  {} {}",
@@ -174,25 +181,6 @@ fn change(
         }
     }
     Ok(all)
-}
-
-/// When `setup` ran.
-struct Stamp {
-    /// `20261123T091500Z`: a name for a directory.
-    name: String,
-    /// The same as RFC 3339.
-    at: String,
-}
-
-impl Stamp {
-    fn now() -> Self {
-        let now = i64::try_from(check::now().unix_millis()).unwrap_or(i64::MAX);
-        let now = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
-        Self {
-            name: now.strftime("%Y%m%dT%H%M%SZ").to_string(),
-            at: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        }
-    }
 }
 
 fn indented(text: &str) -> String {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use api_key_lb_control::setup_file::write_private;
 
+use crate::check;
+
 use super::files;
 use super::journal::{Journal, Record};
 use super::survey::PlannedFile;
@@ -12,10 +14,40 @@ use super::survey::PlannedFile;
 /// Where copies of what files were are kept, below the state directory.
 pub(crate) const BACKUPS: &str = "backups";
 
+/// One run of `setup`.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// `20261123T091500Z`: a name for a directory.
+    name: String,
+    /// The same as RFC 3339.
+    at: String,
+    /// For which configuration, as [`super::journal::identity`] has it.
+    config: PathBuf,
+    /// Where what was is kept.
+    state: PathBuf,
+}
+
+impl Run {
+    /// The one that begins now.
+    pub(crate) fn now(config: PathBuf, state: &Path) -> Self {
+        let now = i64::try_from(check::now().unix_millis()).unwrap_or(i64::MAX);
+        let now = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
+        Self {
+            name: now.strftime("%Y%m%dT%H%M%SZ").to_string(),
+            at: now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            config,
+            state: state.to_owned(),
+        }
+    }
+
+    /// Copies what a file says, for its owner only, under a name of its own; says where.
+    pub(crate) fn back_up(&self, path: &Path, text: &str) -> anyhow::Result<PathBuf> {
+        back_up(path, text, &self.name, &self.state)
+    }
+}
+
 /// Changes one file. What it was is copied first, then noted how to take it back, then it is written: whatever
 /// interrupts this, `setup --undo` restores it.
-///
-/// `stamp` names this run of `setup`: `20261123T091500Z`; `at` is the same as RFC 3339.
 ///
 /// # Errors
 /// If the file is not what it was when the change was planned, or something cannot be written. Then it is
@@ -23,8 +55,7 @@ pub(crate) const BACKUPS: &str = "backups";
 pub(crate) fn apply(
     agent: &str,
     file: &PlannedFile,
-    (stamp, at): (&str, &str),
-    state: &Path,
+    run: &Run,
     journal: &mut Journal,
 ) -> anyhow::Result<()> {
     let path = &file.edit.path;
@@ -35,18 +66,19 @@ pub(crate) fn apply(
         );
     }
     let backup = match &file.before {
-        Some(text) => Some(back_up(path, text, stamp, state)?),
+        Some(text) => Some(run.back_up(path, text)?),
         None => None,
     };
     journal.records.push(Record {
         agent: agent.to_owned(),
         path: path.clone(),
         format: file.edit.format,
-        at: at.to_owned(),
+        at: run.at.clone(),
         created: file.before.is_none(),
         directories: Vec::new(),
         backup: backup.clone(),
         patch: file.edited.patch.clone(),
+        config: run.config.clone(),
     });
     journal.save()?;
     let written = match &file.before {

@@ -23,9 +23,9 @@ pub(crate) struct Journal {
     /// Under which base URLs the proxy was made known, and of which pools.
     #[serde(default)]
     pub(crate) bases: Vec<Base>,
-    /// Whether there was no service before, and there is one now.
+    /// For which configuration there is a service now, if there was none before.
     #[serde(default)]
-    pub(crate) service: bool,
+    pub(crate) service: Option<PathBuf>,
     #[serde(skip)]
     path: PathBuf,
 }
@@ -48,6 +48,9 @@ pub(crate) struct Record {
     /// The copy of what it was.
     pub(crate) backup: Option<PathBuf>,
     pub(crate) patch: Patch,
+    /// For which configuration it was made, as [`identity`] has it.
+    #[serde(default)]
+    pub(crate) config: PathBuf,
 }
 
 /// A base URL of the proxy.
@@ -56,6 +59,18 @@ pub(crate) struct Base {
     pub(crate) url: String,
     /// The name of the pool; empty for the one without.
     pub(crate) pool: String,
+    /// The configuration that it is of, as [`identity`] has it …
+    #[serde(default)]
+    pub(crate) config: PathBuf,
+    /// … and the provider that it led to. Another proxy may have a pool of the same name.
+    #[serde(default)]
+    pub(crate) target: String,
+}
+
+/// The path by which a configuration is known, however it was named.
+pub(crate) fn identity(config: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    config.canonicalize().unwrap_or_else(|_| absolute())
 }
 
 impl Journal {
@@ -69,7 +84,7 @@ impl Journal {
             version: VERSION,
             records: Vec::new(),
             bases: Vec::new(),
-            service: false,
+            service: None,
             path: path.clone(),
         };
         let text = match std::fs::read_to_string(&path) {
@@ -96,7 +111,8 @@ impl Journal {
 
     /// Writes it, before what it says is done; removes it if it says nothing.
     pub(crate) fn save(&self) -> anyhow::Result<()> {
-        let written = if self.records.is_empty() && self.bases.is_empty() && !self.service {
+        let written = if self.records.is_empty() && self.bases.is_empty() && self.service.is_none()
+        {
             match std::fs::remove_file(&self.path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
@@ -109,11 +125,7 @@ impl Journal {
     }
 
     /// Notes that the proxy is known there.
-    pub(crate) fn know(&mut self, url: &str, pool: &str) {
-        let base = Base {
-            url: url.to_owned(),
-            pool: pool.to_owned(),
-        };
+    pub(crate) fn know(&mut self, base: Base) {
         if !self.bases.contains(&base) {
             self.bases.push(base);
         }

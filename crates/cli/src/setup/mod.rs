@@ -7,6 +7,7 @@ pub(crate) mod interview;
 pub(crate) mod journal;
 pub(crate) mod probe;
 pub(crate) mod providers;
+pub(crate) mod purge;
 pub(crate) mod service;
 pub(crate) mod show;
 pub(crate) mod survey;

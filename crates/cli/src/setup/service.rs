@@ -9,7 +9,7 @@ use crate::printer::{self, Printer};
 use crate::prompt;
 use crate::service::{self, Availability, Change, Machine, Manager, Removal, Wanted};
 
-use super::journal::Journal;
+use super::journal::{Journal, identity};
 
 /// What came of the step.
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ pub(crate) fn run(
     };
     if installed.change == Change::New {
         let mut journal = Journal::load(state)?;
-        journal.service = true;
+        journal.service = Some(identity(config));
         journal.save()?;
     }
     if let Some(path) = &installed.predecessor {
@@ -108,20 +108,37 @@ pub(crate) fn run(
     })
 }
 
-/// Removes the service if `setup` has made it, or `anyway`; the npm package's comes back.
+/// Which service is meant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose<'w> {
+    /// The one that `setup` has made, for this configuration or any.
+    Setups(Option<&'w Path>),
+    /// The one of this configuration, whoever has made it.
+    Of(&'w Path),
+}
+
+/// Removes the service that is meant, if there is one; the npm package's comes back.
 ///
 /// # Errors
 /// In words: what is in the way.
 pub(crate) fn undo(
     journal: &mut Journal,
     env: &Environment,
-    (anyway, wish): (bool, Wish),
+    (of, wish): (Whose<'_>, Wish),
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    if !journal.service && !anyway {
+    let machine = Machine::of_process(env, wish.manager)?;
+    let is_meant = match (of, &journal.service) {
+        (Whose::Setups(None), made) => made.is_some(),
+        (Whose::Setups(Some(of)), made) => made.as_deref() == Some(of),
+        (Whose::Of(of), _) => {
+            let config = service::status(&machine)?.and_then(|report| report.config);
+            config.is_some_and(|config| identity(Path::new(&config)) == of)
+        }
+    };
+    if !is_meant {
         return Ok(());
     }
-    let machine = Machine::of_process(env, wish.manager)?;
     if wish.dry {
         printer.say(format!(
             "{} the service would be removed",
@@ -134,7 +151,7 @@ pub(crate) fn undo(
         restore: true,
     };
     let removed = service::uninstall(&machine, removal, printer)?;
-    journal.service = false;
+    journal.service = None;
     journal.save()?;
     if !removed.files.is_empty() {
         printer.say(format!("{} the service is removed", printer::good("ok")))?;

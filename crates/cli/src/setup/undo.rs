@@ -36,17 +36,25 @@ pub(crate) enum Outcome {
     },
 }
 
-/// Takes back every record, or only says what would become of it (`dry`).
+/// Takes back every record, or those `of` a configuration, or only says what would become of it (`dry`).
 ///
 /// # Errors
 /// If the journal cannot be written. A file that cannot be restored is an outcome.
-pub(crate) fn undo(journal: &mut Journal, dry: bool) -> anyhow::Result<Vec<Undone>> {
+pub(crate) fn undo(
+    journal: &mut Journal,
+    of: Option<&Path>,
+    dry: bool,
+) -> anyhow::Result<Vec<Undone>> {
     let mut outcomes = Vec::new();
     let mut kept = Vec::new();
     let mut failed = BTreeSet::new();
     // What files would say by now, if nothing is written.
     let mut imagined = BTreeMap::new();
     while let Some(record) = journal.records.pop() {
+        if of.is_some_and(|of| record.config != of) {
+            kept.push(record);
+            continue;
+        }
         // A file that a newer change could not be taken back from is left as it is.
         let blocked = failed.contains(&record.path);
         let outcome = if blocked {

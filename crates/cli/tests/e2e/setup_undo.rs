@@ -259,3 +259,144 @@ mod service {
             .says(&["no service can be installed", "Next: api-key-lb start"]);
     }
 }
+
+/// Two proxies on one machine: each has a configuration, a port and a provider.
+struct Two {
+    home: Home,
+    ports: [u16; 2],
+}
+
+impl Two {
+    const TARGETS: [&str; 2] = ["https://api.z.ai", "https://api.openai.com"];
+
+    fn new() -> Self {
+        let home = Home::new();
+        let ports = [free_port(), free_port()];
+        let two = Self { home, ports };
+        for at in [0, 1] {
+            let text = serde_json::json!({"target": Self::TARGETS[at], "keys": [key(at)], "port": two.ports[at]});
+            two.home
+                .write(&format!("home/{at}.json"), &text.to_string());
+        }
+        two
+    }
+
+    fn config(&self, at: usize) -> String {
+        self.home
+            .path(&format!("home/{at}.json"))
+            .display()
+            .to_string()
+    }
+
+    #[track_caller]
+    fn run(&self, at: usize, args: &[&str]) -> Output {
+        let config = self.config(at);
+        let all = [args, &["--config", &config]].concat();
+        self.home.run(&all, &[("PATH", "/nowhere")])
+    }
+}
+
+#[test]
+fn the_agents_of_one_proxy_are_not_led_to_another_provider_by_the_setup_of_the_second() {
+    let two = Two::new();
+    let opencode = two.home.write(
+        "home/.config/opencode/opencode.json",
+        r#"{"provider": {"zai": {"options": {"baseURL": "https://api.z.ai/api/paas/v4"}}}}"#,
+    );
+    let before = fs::read(&opencode).unwrap();
+    for at in [0, 1] {
+        two.run(at, &["setup", "--no-check", "--yes"]).is(0);
+        let text = fs::read_to_string(&opencode).unwrap();
+        let wanted = format!("http://127.0.0.1:{}/api/paas/v4", two.ports[0]);
+        assert!(text.contains(&wanted), "{text}");
+    }
+    // What was done for the other one stays.
+    two.run(1, &["setup", "--undo"]).is(0);
+    assert_ne!(fs::read(&opencode).unwrap(), before);
+    two.run(0, &["setup", "--undo"]).is(0);
+    assert_eq!(fs::read(&opencode).unwrap(), before);
+}
+
+#[test]
+fn purge_of_one_proxy_leaves_the_other_one_running_with_all_it_has_stored() {
+    let two = Two::new();
+    for at in [0, 1] {
+        two.run(at, &["start", "--detach"]).is(0);
+    }
+    two.run(1, &["setup", "--undo", "--purge", "--yes"])
+        .is(0)
+        .says(&["Stopped", "Removed", "stays"]);
+    assert!(!two.home.path("home/1.json").exists());
+    assert!(two.home.path("home/0.json").exists());
+    two.run(0, &["status"]).is(0);
+    let stored: Vec<String> = two
+        .home
+        .state_files()
+        .iter()
+        .map(|(path, _)| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let of = |at: usize| {
+        stored
+            .iter()
+            .any(|name| name.starts_with(&format!("{}.", two.ports[at])))
+    };
+    assert!(of(0) && !of(1), "{stored:?}");
+    two.run(0, &["setup", "--undo", "--purge", "--yes"]).is(0);
+    assert!(!two.home.path("state/api-key-lb").exists());
+}
+
+#[test]
+fn purge_removes_nothing_but_a_configuration_of_ours() {
+    let machine = Machine::new("https://api.z.ai");
+    machine.home.write("home/mine/precious.txt", "precious");
+    machine
+        .home
+        .write("home/package.json", r#"{"name": "mine", "keys": []}"#);
+    let before = files(&machine.home.path("home"));
+    for path in ["home/mine", "home/package.json", "home/mine/precious.txt"] {
+        let path = machine.home.path(path).display().to_string();
+        machine
+            .undo(&["--purge", "--yes", "--config", &path])
+            .is(1)
+            .says(&["is no configuration of api-key-lb", "nothing was removed"]);
+    }
+    assert_eq!(files(&machine.home.path("home")), before);
+}
+
+#[test]
+fn purge_asks_and_without_a_terminal_wants_to_be_told() {
+    let machine = machine_with_agents();
+    machine.all("4601").is(0);
+    machine.undo(&["--purge"]).is(2).says(&["--yes"]);
+    assert!(machine.home.config_path().exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn purge_removes_the_keys_and_not_only_a_link_to_them() {
+    let machine = Machine::new("https://api.z.ai");
+    let real = machine.home.write(
+        "home/dotfiles/c.json",
+        r#"{"target": "https://api.z.ai", "keys": ["sk-planted-0123456789"]}"#,
+    );
+    let link = machine.home.config_path();
+    fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    fs::create_dir_all(machine.home.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(
+        machine.home.path("elsewhere"),
+        machine.home.path("state/api-key-lb"),
+    )
+    .unwrap();
+    machine
+        .setup(&["--keys", &key(1)])
+        .is(0)
+        .says(&["1 key of the file replaced"]);
+    assert!(
+        !files(&machine.home.path("elsewhere")).is_empty(),
+        "a copy is kept"
+    );
+    machine.undo(&["--purge", "--yes"]).is(0).says(&["c.json"]);
+    assert!(!real.exists() && !link.is_symlink());
+    assert!(files(&machine.home.path("elsewhere")).is_empty());
+}
