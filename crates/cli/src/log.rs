@@ -10,6 +10,7 @@ use std::time::Duration;
 use api_key_lb_control::config::{LogFormat, LogLevel};
 use api_key_lb_control::ledger;
 use api_key_lb_control::store::Tally;
+use api_key_lb_core::fact::Hidden;
 use api_key_lb_core::{KeyId, Moment, Plan};
 use api_key_lb_engine::State;
 
@@ -70,20 +71,24 @@ fn print_until(
 ) {
     let mut plan = state.plan();
     let mut labels = HashMap::new();
-    learn(&plan, &mut labels);
+    let mut hidden = Hidden::default();
+    hidden.learn(observer.token());
+    learn(&plan, &mut labels, &mut hidden);
     observer.learn(&plan);
     let mut dropped = 0;
     loop {
         let ending = end.load(Ordering::Acquire);
-        let facts = state
+        let mut facts = state
             .facts()
             .wait(if ending { Duration::ZERO } else { IDLE_WAIT });
         let now = state.plan();
         if !Arc::ptr_eq(&plan, &now) {
-            learn(&now, &mut labels);
+            learn(&now, &mut labels, &mut hidden);
             observer.learn(&now);
             plan = now;
         }
+        // Here, before anybody is told: it costs the workers nothing.
+        facts.iter_mut().for_each(|fact| hidden.hide(fact));
         let label_of = |key: KeyId| {
             labels
                 .get(&key)
@@ -128,8 +133,14 @@ fn missing(more: u64, format: LogFormat, now: Moment) -> String {
     }
 }
 
-/// The labels of a plan. Those of keys that are gone stay: their last requests may still run.
-fn learn(plan: &Plan, labels: &mut HashMap<KeyId, String>) {
+/// The labels of a plan, and its credentials. Those of keys that are gone stay: their last requests may still
+/// run.
+fn learn(plan: &Plan, labels: &mut HashMap<KeyId, String>, hidden: &mut Hidden) {
+    let secrets = plan.pools().flat_map(|pool| &pool.keys);
+    let secrets = secrets.map(|key| &key.secret);
+    secrets
+        .chain(&plan.guard.client_tokens)
+        .for_each(|secret| hidden.learn(secret));
     let keys = plan.pools().flat_map(|pool| &pool.keys);
     labels.extend(keys.map(|key| (key.id, key.label.clone())));
 }

@@ -1,6 +1,7 @@
 //! What was observed about one request, for whoever counts, logs and explains.
 
 mod client;
+mod hidden;
 mod id;
 mod trace;
 
@@ -14,6 +15,7 @@ use crate::plan::KeyId;
 use crate::verdict::Matter;
 
 pub use client::Client;
+pub use hidden::Hidden;
 pub use id::{NoRequestId, RequestId};
 pub use trace::Trace;
 

@@ -3,7 +3,7 @@
 use api_key_lb_core::wire::reply::{ERROR_HEADER, Reply};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::body::AnswerBody;
@@ -16,15 +16,28 @@ const NOBODY: &str = r#"{"error": {"message": "the proxy is ending; ask again", 
 pub trait ControlPaths: Send + Sync {
     /// Whether a request to one of our own paths is let in although it carries none of the client
     /// tokens: it is asked for something that holds nothing, or carries a better one.
-    fn admits(&self, path: &str, headers: &HeaderMap) -> bool;
+    fn admits(&self, method: &Method, path: &str, headers: &HeaderMap) -> bool;
+
+    /// How much of a body is taken of such a request.
+    fn takes(&self, method: &Method, path: &str, headers: &HeaderMap) -> TakenBody;
 
     /// Answers a request that was admitted, or has it answered elsewhere. Called on a worker's
     /// thread: it must not block.
     fn answer(&self, request: ControlRequest) -> ControlAnswer;
 }
 
-/// A request to one of our own paths. Its body is there if it is a POST to a path under `/_lb/`;
-/// others are not read.
+/// How much of a body one of our own paths takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenBody {
+    /// It is not read.
+    Nothing,
+    /// A few bytes, which must come soon: nobody knows who sends them.
+    Little,
+    /// A captured request of an agent, images included.
+    Much,
+}
+
+/// A request to one of our own paths. Its body is there as far as [`ControlPaths::takes`] has it.
 pub type ControlRequest = Request<Bytes>;
 
 /// The answer to one, or where it will come from.

@@ -64,7 +64,8 @@ pub(crate) async fn serve(
 fn is_let_in(shared: &Shared, plan: &Plan, request: &Request<Incoming>) -> bool {
     if replies::is_control(request) {
         let path = request.uri().path();
-        return shared.control.admits(path, request.headers());
+        let (method, headers) = (request.method(), request.headers());
+        return shared.control.admits(method, path, headers);
     }
     issued::is_brought(&shared.state, plan, request)
 }

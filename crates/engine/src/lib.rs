@@ -39,7 +39,9 @@ use api_key_lb_core::Plan;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use control::{ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest};
+pub use control::{
+    ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest, TakenBody,
+};
 pub use error::EngineError;
 pub use explain::{Explained, Never};
 pub use facts::FactQueue;

@@ -1,6 +1,7 @@
 //! Answers that come from us and not from an upstream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_key_lb_core::fact::Ending;
 use api_key_lb_core::wire::dialect::Dialect;
@@ -12,10 +13,11 @@ use http::header::{
     CONTENT_TYPE, HeaderValue, VARY,
 };
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use tokio::time::timeout;
 
 use crate::body::AnswerBody;
-use crate::control;
+use crate::control::{self, TakenBody};
 use crate::gather::next_frame;
 use crate::record::Record;
 use crate::worker::Shared;
@@ -24,10 +26,12 @@ const LB_REQUEST_ID: HeaderName = HeaderName::from_static("x-lb-request-id");
 
 /// Where our own paths are.
 const OWN_PATHS: &str = "/_lb/";
-/// Longest body that one of them takes, in bytes: a captured request of an agent, images included.
-const CONTROL_BODY_BYTES: usize = 32 << 20;
-/// What is said of a longer one.
-const TOO_LARGE: &str = r#"{"error": {"message": "the body is longer than 32 MiB, the most that this path takes", "type": "api_key_lb_error", "code": "body_too_large"}}"#;
+/// Longest body that one of them takes where it takes much, in bytes …
+const MUCH_BYTES: usize = 32 << 20;
+/// … and elsewhere, where `{}` is the most that anybody sends.
+const LITTLE_BYTES: usize = 4 << 10;
+/// How long such a little one may take in all.
+const LITTLE_TIME: Duration = Duration::from_secs(5);
 
 pub(crate) type Answer = Response<AnswerBody>;
 
@@ -72,15 +76,18 @@ pub(crate) fn is_control(request: &Request<Incoming>) -> bool {
 /// Has one of our own paths answered, once the body has been read, if it takes one.
 pub(crate) async fn control_path(shared: &Shared, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
-    let takes_body = head.method == Method::POST && head.uri.path().starts_with(OWN_PATHS);
-    let body = if takes_body {
-        match whole(body).await {
-            Ok(body) => body,
-            Err(Refusal::BodyTooLarge(_)) => return control::own(too_large()),
-            Err(refusal) => return control::own(refusal.reply(Dialect::OpenAi)),
-        }
-    } else {
-        Vec::new()
+    let (method, path) = (&head.method, head.uri.path());
+    let body = match shared.control.takes(method, path, &head.headers) {
+        TakenBody::Nothing => Ok(Vec::new()),
+        TakenBody::Little => timeout(LITTLE_TIME, whole(body, LITTLE_BYTES))
+            .await
+            .unwrap_or(Err(Refusal::BodyTimeout)),
+        TakenBody::Much => whole(body, MUCH_BYTES).await,
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(Refusal::BodyTooLarge(most)) => return control::own(too_large(most)),
+        Err(refusal) => return control::own(refusal.reply(Dialect::OpenAi)),
     };
     let mut head = head;
     // Holds the connection itself, for who wants to speak something else over it.
@@ -89,14 +96,18 @@ pub(crate) async fn control_path(shared: &Shared, request: Request<Incoming>) ->
     shared.control.answer(request).given().await
 }
 
-async fn whole(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
+/// A body of at most so many bytes. One that says it is longer is not waited for.
+async fn whole(mut body: Incoming, most: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
+    if body.size_hint().lower() > most as u64 {
+        return Err(Refusal::BodyTooLarge(most as u64));
+    }
     while let Some(frame) = next_frame(&mut body).await? {
         let Ok(piece) = frame.into_data() else {
             continue;
         };
-        if bytes.len() + piece.len() > CONTROL_BODY_BYTES {
-            return Err(Refusal::BodyTooLarge(CONTROL_BODY_BYTES as u64));
+        if bytes.len() + piece.len() > most {
+            return Err(Refusal::BodyTooLarge(most as u64));
         }
         bytes.extend_from_slice(&piece);
     }
@@ -105,12 +116,14 @@ async fn whole(mut body: Incoming) -> Result<Vec<u8>, Refusal> {
 
 /// That a body for ourselves is too large. The refusal of a body to forward names a setting that
 /// would not help here.
-fn too_large() -> Reply {
-    let refusal = Refusal::BodyTooLarge(CONTROL_BODY_BYTES as u64);
+fn too_large(most: u64) -> Reply {
+    let refusal = Refusal::BodyTooLarge(most);
     Reply {
         status: refusal.status(),
         headers: vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))],
-        body: TOO_LARGE.to_owned(),
+        body: format!(
+            r#"{{"error": {{"message": "the body is longer than {most} bytes, the most that this path takes", "type": "api_key_lb_error", "code": "body_too_large"}}}}"#
+        ),
     }
     .with(ERROR_HEADER, HeaderValue::from_static(refusal.code()))
 }

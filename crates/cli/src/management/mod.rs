@@ -22,15 +22,17 @@ use api_key_lb_control::otlp::Outbox;
 use api_key_lb_control::prices::Prices;
 use api_key_lb_core::fact::{Fact, Usage};
 use api_key_lb_core::wire::reply::Reply;
-use api_key_lb_core::{KeyId, Plan};
-use api_key_lb_engine::{ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest};
+use api_key_lb_core::{KeyId, Plan, Secret};
+use api_key_lb_engine::{
+    ControlAnswer, ControlBody, ControlPaths, ControlReply, ControlRequest, TakenBody,
+};
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::admin::{Admin, refuse};
+use crate::admin::{Admin, WHY_PATH, refuse};
 
 use events::Events;
 
@@ -60,6 +62,7 @@ pub(crate) struct Observer {
     metrics: Arc<Metrics>,
     outbox: Option<Arc<Outbox>>,
     seen: Arc<Notify>,
+    token: Secret,
 }
 
 impl Observer {
@@ -85,6 +88,11 @@ impl Observer {
             outbox.observe(facts, &self.metrics);
         }
         self.seen.notify_waiters();
+    }
+
+    /// The token of this instance, which nobody is told.
+    pub(crate) const fn token(&self) -> &Secret {
+        &self.token
     }
 
     /// Keys are called as in `plan` from now on.
@@ -130,6 +138,7 @@ impl Management {
             metrics: sources.metrics.clone(),
             outbox: sources.outbox.clone(),
             seen: Arc::new(Notify::new()),
+            token: sources.token.clone(),
         };
         let runtime = || {
             Builder::new_current_thread()
@@ -187,10 +196,20 @@ async fn serve(events: Rc<Events>, mut waiting: mpsc::UnboundedReceiver<Job>) {
 }
 
 impl ControlPaths for Paths {
-    fn admits(&self, path: &str, headers: &HeaderMap) -> bool {
-        page::has(path)
-            || (is_root(path) && page::is_wanted(headers))
-            || self.admin.carries_token(headers)
+    fn admits(&self, method: &Method, path: &str, headers: &HeaderMap) -> bool {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        let is_page = page::has(path) || (is_root(path) && page::is_wanted(headers));
+        (reads && is_page) || self.admin.carries_token(headers)
+    }
+
+    fn takes(&self, method: &Method, path: &str, headers: &HeaderMap) -> TakenBody {
+        match path {
+            _ if *method != Method::POST => TakenBody::Nothing,
+            // Who asks without the token is refused whatever it sends.
+            WHY_PATH if self.admin.carries_token(headers) => TakenBody::Much,
+            WHY_PATH => TakenBody::Nothing,
+            _ => TakenBody::Little,
+        }
     }
 
     fn answer(&self, request: ControlRequest) -> ControlAnswer {
@@ -235,7 +254,6 @@ fn whole(reply: Reply) -> ControlReply {
 
 #[cfg(test)]
 mod tests {
-    use api_key_lb_core::Secret;
     use serde_json::json;
 
     use super::*;
@@ -288,12 +306,31 @@ mod tests {
         let mut headers = HeaderMap::new();
         let admits = |headers: &HeaderMap| {
             ["/_lb/app.js", "/_lb/", "/_lb/state", "/health", "/_lb/stop"]
-                .map(|path| paths.admits(path, headers))
+                .map(|path| paths.admits(&Method::GET, path, headers))
         };
         assert_eq!(admits(&headers), [true, false, false, false, false]);
         headers.insert("accept", HeaderValue::from_static("text/html"));
         assert_eq!(admits(&headers), [true, true, false, false, false]);
+        for path in ["/_lb/app.js", "/_lb/"] {
+            assert!(!paths.admits(&Method::POST, path, &headers), "{path}");
+        }
         headers.insert("x-lb-token", HeaderValue::from_static("the-token"));
         assert_eq!(admits(&headers), [true; 5]);
+    }
+
+    #[test]
+    fn a_long_body_is_read_only_to_explain_it_to_who_has_the_token() {
+        let (paths, _waiting) = paths(1);
+        let mut headers = HeaderMap::new();
+        let of = |method, path, headers: &HeaderMap| paths.takes(&method, path, headers);
+        assert_eq!(of(Method::POST, WHY_PATH, &headers), TakenBody::Nothing);
+        headers.insert("x-lb-token", HeaderValue::from_static("the-token"));
+        assert_eq!(of(Method::POST, WHY_PATH, &headers), TakenBody::Much);
+        assert_eq!(of(Method::GET, WHY_PATH, &headers), TakenBody::Nothing);
+        assert_eq!(
+            of(Method::POST, "/_lb/app.css", &headers),
+            TakenBody::Little
+        );
+        assert_eq!(of(Method::PUT, "/_lb/stop", &headers), TakenBody::Nothing);
     }
 }

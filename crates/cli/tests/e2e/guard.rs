@@ -295,3 +295,46 @@ fn with_client_tokens_any_address_may_be_listened_on() {
     child.wait().unwrap();
     assert_eq!(status, (200, 401, 421));
 }
+
+#[test]
+fn who_has_no_token_cannot_have_a_long_body_read() {
+    const LONG: &str = "Content-Length: 33000000";
+    let (_mock, proxy) = pair_with(1, json!({"client_tokens": [TOKEN]}));
+    // All but ten bytes never come: whatever waits for them has taken them in.
+    let begin = |line: &str, headers: &str| {
+        let mut client = proxy.client();
+        client.raw(format!(
+            "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}\r\n\r\n0123456789"
+        ));
+        client.read()
+    };
+    for path in ["/_lb/app.css", "/_lb/", "/_lb/why", "/_lb/stop"] {
+        begin(&format!("POST {path}"), LONG).is_own(401, "client_token");
+    }
+    begin("GET /_lb/app.css", LONG).is(200);
+    let with_token = format!("Authorization: Bearer {TOKEN}\r\n{LONG}");
+    for path in ["/_lb/app.css", "/_lb/stop", "/_lb/keys/0/disable"] {
+        begin(&format!("POST {path}"), &with_token).is_own(413, "body_too_large");
+    }
+    begin("POST /_lb/why", &with_token).is_own(403, "instance_token");
+    begin("PUT /_lb/state", &with_token).is_own(405, "wrong_method");
+    let piece = "x".repeat(5000);
+    let mut client = proxy.client();
+    client.raw(format!(
+        "POST /_lb/stop HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1388\r\n{piece}\r\n"
+    ));
+    client.read().is_own(413, "body_too_large");
+}
+
+#[test]
+fn a_short_body_for_our_own_paths_is_not_waited_for_long() {
+    let (_mock, proxy) = pair_with(1, json!({}));
+    let mut client = proxy.client();
+    let began = std::time::Instant::now();
+    client
+        .raw("POST /_lb/stop HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 20\r\n\r\n0123456789");
+    client.read().is_own(408, "body_timeout");
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(15), "{took:?}");
+}

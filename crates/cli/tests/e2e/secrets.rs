@@ -378,3 +378,41 @@ fn health_shows_at_most_a_third_of_a_short_key() {
         );
     }
 }
+
+/// Where somebody has mixed up two settings, a key stands in the path, as the model or as the program's name.
+#[test]
+fn a_key_in_a_path_a_model_or_a_user_agent_is_told_nobody() {
+    let mock = planted_mock();
+    let home = Home::new();
+    home.write_config(&json!({"target": mock.url(), "keys": [KEY_ONE, KEY_TWO, KEY_REVOKED]}));
+    let mut proxy = Proxy::start_in(&home, &["start"], &[]);
+    proxy.announced();
+    let mut seen = Seen::default();
+    for secret in [KEY_ONE, KEY_REVOKED, THEIRS] {
+        let body = json!({"model": secret, "messages": [{"role": "user", "content": "hi"}]});
+        let agent = format!("{secret}/1.0");
+        let headers = [("user-agent", agent.as_str())];
+        proxy.ask("POST", CHAT, &headers, body.to_string().as_bytes());
+        let path = format!("/v1beta/models/{secret}:generateContent");
+        proxy.ask("POST", &path, &headers, b"{}");
+        proxy.ask("GET", &format!("/v1/files/{secret}"), &headers, b"");
+    }
+    eventually("all are remembered", || {
+        let told = proxy.get("/_lb/requests");
+        told.json()["requests"].as_array().unwrap().len() == 9
+    });
+    for path in ["/_lb/requests", "/_lb/state", "/_lb/metrics", "/_lb/charts"] {
+        seen.reply(path, &proxy.get(path));
+    }
+    assert!(seen.text.contains("/v1beta/models/***:generateContent"));
+    let port = proxy.port.to_string();
+    home.run(&["stop", "--port", &port], &[]).is(0);
+    eventually("it ends", || proxy.ended().is_some());
+    seen.add("log", &proxy.output());
+    assert!(
+        proxy.output().contains("/v1/files/***"),
+        "{}",
+        proxy.output()
+    );
+    seen.holds_no_secret();
+}
