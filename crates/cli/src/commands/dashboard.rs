@@ -1,17 +1,21 @@
 //! `api-key-lb dashboard`: where the page is, with the token that its actions need, or the page itself.
 
+mod letter;
+
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use api_key_lb_control::random_hex;
+use api_key_lb_control::{Environment, random_hex};
 
 use crate::args::DashboardArgs;
 use crate::exit::Exit;
 use crate::printer::Printer;
 
+use self::letter::Letter;
 use super::orders::Found;
 
 /// Where the page is.
@@ -26,7 +30,7 @@ const OPENER: &str = "xdg-open";
 const STARTING: Duration = Duration::from_secs(60);
 /// How often one looks whether it has asked.
 const POLL: Duration = Duration::from_millis(20);
-/// How long a connection may take to say what it wants.
+/// How long a connection may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of a request head that are read; its first line is all that counts.
 const HEAD_BYTES: usize = 4096;
@@ -45,7 +49,7 @@ pub(super) fn run(args: &DashboardArgs, printer: &Printer) -> anyhow::Result<Exi
     let page = format!("http://{}{PAGE_PATH}", found.address);
     let whole = format!("{page}#token={}", found.noted.token.expose());
     if args.open {
-        return open(&whole, &page, printer);
+        return open(&whole, &page, &found.dir, printer);
     }
     if args.print || io::stdout().is_terminal() {
         printer.answer(whole)?;
@@ -59,16 +63,20 @@ pub(super) fn run(args: &DashboardArgs, printer: &Printer) -> anyhow::Result<Exi
     Ok(Exit::Success)
 }
 
-/// Opens the page. Every user of a machine sees the arguments of its processes, for as long as the browser runs:
-/// so the browser is given an address that works once and leads on to the one with the token.
-fn open(whole: &str, page: &str, printer: &Printer) -> anyhow::Result<Exit> {
+/// Opens the page. Every user of a machine sees the arguments of its processes, and reaches whatever listens on it:
+/// so the browser is given a file that only its user can read. That leads to an address that works once, and this to
+/// the one with the token, which thereby is never in a file; and one hears whether the browser came.
+fn open(whole: &str, page: &str, state: &Path, printer: &Printer) -> anyhow::Result<Exit> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
         .context("cannot listen for the browser")?;
     let code = random_hex(CODE_BYTES).context("cannot make a code for the browser")?;
     let once = format!("http://{}/{code}", listener.local_addr()?);
+    let letter = Letter::to(&once, &Environment::of_process(), state).context(
+        "cannot write a file for the browser; `api-key-lb dashboard --print` needs none",
+    )?;
     let started = Command::new(OPENER)
-        .arg(&once)
+        .arg(letter.address())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -102,8 +110,8 @@ fn open(whole: &str, page: &str, printer: &Printer) -> anyhow::Result<Exit> {
         }
     }
     printer.error(format!(
-        "no browser came: `{OPENER}` found none, or it did not start; open the address that \
-         `api-key-lb dashboard` prints yourself"
+        "no browser came: `{OPENER}` found none, it did not start, or it may not read the files of its user, as \
+         browsers from a snap or flatpak; open the address that `api-key-lb dashboard --print` prints yourself"
     ));
     Ok(Exit::Failure)
 }
@@ -115,7 +123,11 @@ fn lead_on(mut stream: TcpStream, code: &str, whole: &str) -> io::Result<bool> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut head = Vec::new();
     let mut piece = [0; 1024];
-    while head.len() < HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
+    let deadline = Instant::now() + PATIENCE;
+    while head.len() < HEAD_BYTES
+        && Instant::now() < deadline
+        && !head.windows(4).any(|end| end == b"\r\n\r\n")
+    {
         match stream.read(&mut piece)? {
             0 => break,
             read => head.extend_from_slice(piece.get(..read).unwrap_or_default()),

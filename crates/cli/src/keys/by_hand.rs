@@ -43,7 +43,9 @@ pub(crate) fn enable_by_hand(
     else {
         return Ok(());
     };
-    if !is_of(&told.health, &opened.path) {
+    // The token is for the one that noted it, whoever else answers there by now.
+    let is_noted = told.health.instance.as_ref() == Some(&noted.instance);
+    if !is_noted || !is_of(&told.health, &opened.path) {
         return Ok(());
     }
     for at in found {

@@ -3,10 +3,14 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, Proxy, config, eventually, free_port, keys, mock, set_mode};
+use crate::support::{
+    Home, Proxy, RawRequest, Upstream, config, eventually, free_port, keys, mock, set_mode,
+};
 
 /// The token of the proxy on `port`, as it has noted it.
 fn token(home: &Home, port: u16) -> String {
@@ -63,13 +67,20 @@ fn the_browser_is_led_to_the_page_without_the_token_among_its_arguments() {
     eventually("the browser is started", || {
         fs::read_to_string(&given).is_ok_and(|text| text.ends_with('\n'))
     });
-    let once = fs::read_to_string(&given).unwrap();
+    let given = fs::read_to_string(&given).unwrap();
     let token = token(&home, port);
-    assert!(!once.contains(&token), "{once}");
-    let (address, code) = once
-        .trim()
-        .strip_prefix("http://")
-        .and_then(|url| url.split_once('/'))
+    assert!(!given.contains(&token), "{given}");
+    // Who sees the arguments of the browser, but is another user, learns nothing to ask for.
+    assert!(!given.contains("http"), "{given}");
+    let file = given.trim().strip_prefix("file://").unwrap().to_owned();
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let leading = fs::read_to_string(&file).unwrap();
+    assert!(!leading.contains(&token), "{leading}");
+    let (address, code) = leading
+        .split_once("url=http://")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .and_then(|(url, _)| url.split_once('/'))
         .unwrap();
     let mut browser = TcpStream::connect(address).unwrap();
     write!(browser, "GET /{code} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
@@ -82,6 +93,7 @@ fn the_browser_is_led_to_the_page_without_the_token_among_its_arguments() {
         "{answer}"
     );
     assert!(command.wait_with_output().unwrap().status.success());
+    assert!(!fs::exists(&file).unwrap(), "it was used");
 }
 
 #[test]
@@ -104,4 +116,41 @@ fn without_a_proxy_there_is_no_dashboard() {
     home.run(&["dashboard", "--port", &port.to_string()], &[])
         .is(1)
         .says(&[&format!("not running on port {port}"), "api-key-lb start"]);
+}
+
+#[test]
+fn keys_enable_sends_the_token_to_nobody_but_the_proxy_that_noted_it() {
+    const NOTED: &str = "noted-token-0123456789abcdef";
+    let mock = mock(2);
+    let home = Home::new();
+    home.write_config(&config(&mock.url(), 2, json!({})));
+    for (instance, sent) in [("noted", true), ("another", false)] {
+        let key = json!({
+            "id": 1, "key": "k...", "requests": 0, "errors": 0, "cache_hits": 0, "status": "disabled",
+            "label": "key-2", "pool": "", "fingerprint": "0123456789abcdef",
+        });
+        let health = json!({
+            "status": "ok", "target": mock.url(), "keys": [key], "sessions": 0, "uptime_ms": 5,
+            "instance": instance, "config_file": home.config_path(),
+        });
+        let health = health.to_string();
+        let length = health.len();
+        let resident = Upstream::answering(format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{health}"
+        ));
+        let port = resident.port();
+        let noted = json!({
+            "pid": u32::MAX, "port": port, "instance": "noted", "token": NOTED, "started_ms": 0,
+        });
+        home.write(&format!("state/api-key-lb/{port}.json"), &noted.to_string());
+        home.run(
+            &["keys", "enable", "key-2", "--port", &port.to_string()],
+            &[],
+        )
+        .is(0);
+        let asked = resident.requests();
+        assert!(!asked.is_empty(), "it was asked who it is");
+        let has_token = |request: &RawRequest| request.header("x-lb-token") == Some(NOTED);
+        assert_eq!(asked.iter().any(has_token), sent, "{instance}");
+    }
 }
