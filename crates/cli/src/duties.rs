@@ -174,16 +174,16 @@ impl Duties {
     }
 
     /// What is to be done before `stop` and the next start see that this instance has ended: in this
-    /// order, since the log counts what the store writes.
+    /// order, since the log counts what the store writes, and a receiver may take its time.
     pub(crate) fn end(&mut self) {
         if let Some(log) = self.log.take() {
             log.finish();
         }
-        if let Some(export) = self.export.take() {
-            export.finish();
-        }
         if let Some(store) = self.store.take() {
             store.finish();
+        }
+        if let Some(export) = self.export.take() {
+            export.finish();
         }
     }
 

@@ -15,6 +15,7 @@ use api_key_lb_engine::post::{Address, Poster};
 use api_key_lb_engine::probe::{Answer, Prober};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::management::Sources;
@@ -105,7 +106,9 @@ impl Export {
         };
         let thread = std::thread::Builder::new()
             .name("export".to_owned())
-            .spawn(move || sender.run(&runtime, &Poster::new(prober)))?;
+            .spawn(move || {
+                run_on(runtime, |runtime| sender.run(runtime, &Poster::new(prober)));
+            })?;
         Ok(Self {
             outbox,
             end,
@@ -122,8 +125,15 @@ impl Export {
     }
 }
 
+/// Does `work` on `runtime`. What blocks there then is left behind: looking up a name takes as long as
+/// the system's resolver likes.
+fn run_on(runtime: Runtime, work: impl FnOnce(&Runtime)) {
+    work(&runtime);
+    runtime.shutdown_background();
+}
+
 impl Sender {
-    fn run(&mut self, runtime: &tokio::runtime::Runtime, poster: &Poster) {
+    fn run(&mut self, runtime: &Runtime, poster: &Poster) {
         let mut next = Instant::now() + self.settings.interval;
         loop {
             let left = next.saturating_duration_since(Instant::now());
@@ -156,7 +166,7 @@ impl Sender {
     /// Sends a parcel, again if the receiver wants that; whether it arrived.
     fn send(
         &mut self,
-        runtime: &tokio::runtime::Runtime,
+        runtime: &Runtime,
         poster: &Poster,
         signal: &'static str,
         parcel: Parcel,
@@ -198,7 +208,7 @@ impl Sender {
             if left == 0 || !self.pause(pause) {
                 break;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
         self.count(signal, "dropped", parcel.items);
         false
@@ -262,5 +272,54 @@ fn is_passing(status: StatusCode) -> bool {
 
 fn retry_after(answer: &Answer) -> Option<Duration> {
     let value = answer.headers.get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    let told = value.trim().parse().ok().map(Duration::from_secs)?;
+    Some(told.min(LONGEST_PAUSE))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_still_being_looked_up_does_not_hold_up_the_end() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (finish, looking_up) = mpsc::channel::<()>();
+        let (ended, end) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            run_on(runtime, |runtime| {
+                let (began, begins) = mpsc::channel();
+                runtime.spawn_blocking(move || {
+                    began.send(()).unwrap();
+                    let _ = looking_up.recv();
+                });
+                begins.recv().unwrap();
+            });
+            ended.send(()).unwrap();
+        });
+        end.recv_timeout(Duration::from_secs(5)).unwrap();
+        drop(finish);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn no_pause_is_longer_than_the_longest_whatever_the_receiver_says() {
+        let pause = |told: &'static str| {
+            let mut answer = Answer {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                headers: http::HeaderMap::new(),
+                body: Vec::new(),
+            };
+            let told = http::HeaderValue::from_static(told);
+            answer.headers.insert(RETRY_AFTER, told);
+            retry_after(&answer)
+        };
+        assert_eq!(pause("18446744073709551615"), Some(LONGEST_PAUSE));
+        assert_eq!(pause(" 2"), Some(Duration::from_secs(2)));
+        assert_eq!(pause("18446744073709551616"), None);
+    }
 }
