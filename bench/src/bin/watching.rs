@@ -1,0 +1,411 @@
+//! What it costs to be watched: CPU time of the workers per request and the time that an event takes, with and
+//! without dashboards, scrapers, a log and OpenTelemetry.
+
+#[allow(dead_code, reason = "shared with the benchmark of requests")]
+#[path = "../load.rs"]
+mod load;
+#[allow(dead_code, reason = "shared with the benchmark of requests")]
+#[path = "../options.rs"]
+mod options;
+#[path = "../paced.rs"]
+mod paced;
+#[allow(dead_code, reason = "shared with the benchmark of requests")]
+#[path = "../report.rs"]
+mod report;
+#[allow(dead_code, reason = "shared with the benchmark of requests")]
+#[path = "../servers.rs"]
+mod servers;
+#[path = "../threads.rs"]
+mod threads;
+#[path = "../traffic.rs"]
+mod traffic;
+#[path = "../watchers.rs"]
+mod watchers;
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use load::{Answer, Client, Load};
+use options::Options;
+use paced::quantile;
+use report::{cell, median};
+use servers::{Scratch, Server};
+use threads::Threads;
+use tokio::runtime::Builder;
+use traffic::{WORKLOADS, Workload};
+use watchers::{Receiver, Watchers};
+
+const HELP: &str = "\
+What it costs api-key-lb to be watched: dashboards, scrapers, a log, OpenTelemetry, against none of them.
+
+Usage: bench/watching [--quick] [--rounds N] [--seconds S]";
+
+/// Connections of the closed loop.
+const CONNECTIONS: usize = 32;
+/// Part of a measurement's length that is run before it, unmeasured.
+const WARM_UP_PART: u32 = 5;
+/// Names of the threads that serve begin with this.
+const WORKER: &str = "worker-";
+/// What being watched may cost the workers per request, in microseconds.
+const BUDGET: f64 = 2.0;
+/// How long it may take until those who never read are stuck.
+const SETTLING: Duration = Duration::from_secs(1);
+/// How long what was served last may take to be counted.
+const COUNTED_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two looks whether it was.
+const COUNTED_PAUSE: Duration = Duration::from_millis(100);
+/// What tells the line of a request from others in the log.
+const REQUEST_LINE: &str = "\"/v1/chat/completions\"";
+/// The part of the events that the slowest ones are above.
+const SLOW: f64 = 0.99;
+
+fn say(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+fn progress(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// CPU microseconds per request, by round.
+#[derive(Debug, Default)]
+struct Costs {
+    workers: Vec<f64>,
+    others: Vec<f64>,
+}
+
+impl Costs {
+    fn push(&mut self, (workers, others): (Duration, Duration), answers: u64) {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / answers as f64;
+        self.workers.push(micros(workers));
+        self.others.push(micros(others));
+    }
+}
+
+/// How long events took, by round, in microseconds.
+#[derive(Debug, Default)]
+struct Times {
+    middle: Vec<f64>,
+    slow: Vec<f64>,
+}
+
+/// The same proxy twice, one of them watched.
+struct Pair {
+    watchers: Watchers,
+    receiver: Receiver,
+    unwatched: Server,
+    watched: Server,
+    /// Answers of the watched one, those that were not measured included.
+    answers: u64,
+    name: &'static str,
+}
+
+impl Pair {
+    fn start(
+        ours: &Path,
+        upstream: &str,
+        scratch: &Scratch,
+        pinned: bool,
+        [unwatched, watched]: [&'static str; 2],
+    ) -> Result<Self, String> {
+        let receiver = Receiver::start()?;
+        let endpoint = format!("http://{}", receiver.address);
+        let settings = [
+            ("AKLB_LOG", "requests"),
+            ("AKLB_LOG_FORMAT", "json"),
+            ("AKLB_OTLP", &*endpoint),
+        ];
+        let start =
+            |name, settings| servers::start_named(ours, upstream, scratch, pinned, name, settings);
+        let name = watched;
+        let unwatched = start(unwatched, &[])?;
+        let watched = start(watched, &settings)?;
+        let watchers = Watchers::start(&watched.address)?;
+        std::thread::sleep(SETTLING);
+        Ok(Self {
+            watchers,
+            receiver,
+            unwatched,
+            watched,
+            answers: 0,
+            name,
+        })
+    }
+
+    /// Who is measured in `round`, and whether it is the watched one: each of them first in every other.
+    fn turns(&self, round: usize) -> [(bool, &Server); 2] {
+        let mut turns = [(false, &self.unwatched), (true, &self.watched)];
+        turns.rotate_left(round % 2);
+        turns
+    }
+
+    /// What the watched one was seen doing; fails if that is not what it did.
+    fn seen(&self, scratch: &Scratch) -> Result<String, String> {
+        let end = Instant::now() + COUNTED_LIMIT;
+        let (counted, dropped, metrics) = loop {
+            let metrics = watchers::scrape(&self.watched.address)?;
+            let counted = watchers::sum(&metrics, "api_key_lb_requests_total", "");
+            let dropped = watchers::sum(&metrics, "api_key_lb_facts_dropped_total", "");
+            if counted + dropped >= self.answers as f64 || Instant::now() > end {
+                break (counted, dropped, metrics);
+            }
+            std::thread::sleep(COUNTED_PAUSE);
+        };
+        let answers = self.answers;
+        if counted + dropped != answers as f64 {
+            return Err(format!(
+                "{answers} requests were answered, {counted} counted and {dropped} dropped"
+            ));
+        }
+        let spans = |result| watchers::sum(&metrics, "api_key_lb_otlp_items_total", result);
+        let (sent, lost) = (spans("sent"), spans("dropped") + spans("refused"));
+        let (scrapes, events) = self.watchers.told()?;
+        let parcels = self.receiver.parcels();
+        let log = File::open(scratch.output_of(self.name)).map_err(|error| error.to_string())?;
+        let lines = BufReader::new(log).lines().map_while(Result::ok);
+        let lines = lines.filter(|line| line.contains(REQUEST_LINE)).count();
+        let text = format!(
+            "{answers} requests: {counted:.0} counted, {dropped:.0} dropped; {lines} lines in the log; \
+             {scrapes} scrapes; {events} events of the dashboard that reads; {parcels} parcels of \
+             OpenTelemetry, {sent:.0} spans and metrics sent, {lost:.0} dropped"
+        );
+        if scrapes == 0 || events == 0 || parcels == 0 || lines == 0 {
+            return Err(format!("it was not watched: {text}"));
+        }
+        Ok(text)
+    }
+}
+
+/// What the upstream says when asked directly.
+async fn expected(upstream: &str, workload: Workload) -> Result<Answer, String> {
+    let answer = Client::open(upstream, workload, 0)
+        .await?
+        .exchange()
+        .await?;
+    if answer.status != 200 {
+        return Err(format!("the upstream answered {answer:?}"));
+    }
+    Ok(answer)
+}
+
+/// As many requests as go, for every workload.
+async fn saturated(
+    options: &Options,
+    pair: &mut Pair,
+    upstream: &str,
+    workloads: &[Workload],
+) -> Result<Vec<[Costs; 2]>, String> {
+    let mut costs: Vec<[Costs; 2]> = workloads.iter().map(|_| Default::default()).collect();
+    for round in 0..options.rounds {
+        progress(&format!(
+            "saturated, round {} of {}…",
+            round + 1,
+            options.rounds
+        ));
+        for (costs, workload) in costs.iter_mut().zip(workloads) {
+            let expected = expected(upstream, *workload).await?;
+            let mut watched_answers = 0;
+            for (is_watched, server) in pair.turns(round) {
+                let address = &server.address;
+                let mut load = Load::open(address, *workload, CONNECTIONS, expected).await?;
+                let warm = load.phase(options.measure / WARM_UP_PART).await?;
+                let before = Threads::of(server.pid());
+                let answers = load.phase(options.measure).await?;
+                let spent = Threads::of(server.pid()).since(&before, WORKER);
+                costs[usize::from(is_watched)].push(spent, answers);
+                if is_watched {
+                    watched_answers += warm + answers;
+                }
+            }
+            pair.answers += watched_answers;
+        }
+    }
+    Ok(costs)
+}
+
+/// Streams and chats at their own pace.
+async fn paced(options: &Options, pair: &mut Pair) -> Result<([Costs; 2], [Times; 2]), String> {
+    let (mut costs, mut times): ([Costs; 2], [Times; 2]) = Default::default();
+    for round in 0..options.rounds {
+        progress(&format!(
+            "paced, round {} of {}…",
+            round + 1,
+            options.rounds
+        ));
+        let mut watched_answers = 0;
+        for (is_watched, server) in pair.turns(round) {
+            let address = &server.address;
+            let warm = paced::phase(address, options.measure / WARM_UP_PART).await?;
+            let before = Threads::of(server.pid());
+            let mut came = paced::phase(address, options.measure).await?;
+            let spent = Threads::of(server.pid()).since(&before, WORKER);
+            costs[usize::from(is_watched)].push(spent, came.answers);
+            let times = &mut times[usize::from(is_watched)];
+            times.middle.push(quantile(&mut came.micros, 0.5));
+            times.slow.push(quantile(&mut came.micros, SLOW));
+            if is_watched {
+                watched_answers += warm.answers + came.answers;
+            }
+        }
+        pair.answers += watched_answers;
+    }
+    Ok((costs, times))
+}
+
+/// `of` every round's values, the second to the first.
+fn each(pair: [&[f64]; 2], of: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let rounds = pair[0].iter().zip(pair[1]);
+    rounds
+        .map(|(unwatched, watched)| of(*unwatched, *watched))
+        .collect()
+}
+
+fn cpu_table(rows: &[(&str, [Costs; 2])]) -> String {
+    let mut out = String::from(
+        "| CPU µs per request, median (min–max) | workers, unwatched | workers, watched | ratio | \
+         difference | other threads, unwatched | other threads, watched |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for (name, [unwatched, watched]) in rows {
+        let workers = [&*unwatched.workers, &*watched.workers];
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {} | {} | {} | {} | {} |",
+            cell(workers[0], 1),
+            cell(workers[1], 1),
+            cell(&each(workers, |unwatched, watched| watched / unwatched), 3),
+            cell(&each(workers, |unwatched, watched| watched - unwatched), 2),
+            cell(&unwatched.others, 1),
+            cell(&watched.others, 1),
+        );
+    }
+    out
+}
+
+fn times_table([unwatched, watched]: &[Times; 2]) -> String {
+    let mut out = String::from(
+        "| An event from upstream to client, µs | unwatched | watched | difference |\n|---|--:|--:|--:|\n",
+    );
+    for (name, pair) in [
+        ("median", [&*unwatched.middle, &*watched.middle]),
+        ("99th percentile", [&*unwatched.slow, &*watched.slow]),
+    ] {
+        let difference = each(pair, |unwatched, watched| watched - unwatched);
+        let cells = [pair[0], pair[1], &*difference].map(|values| cell(values, 0));
+        let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+    }
+    out
+}
+
+/// Whether the budget is kept, as far as these rounds tell.
+fn judgement(rows: &[(&str, [Costs; 2])]) -> String {
+    let worst = rows.iter().map(|(_, [unwatched, watched])| {
+        let workers = [&*unwatched.workers, &*watched.workers];
+        median(&each(workers, |unwatched, watched| watched - unwatched))
+    });
+    let worst = worst.fold(f64::NEG_INFINITY, f64::max);
+    let verdict = if worst <= BUDGET { "kept" } else { "EXCEEDED" };
+    format!(
+        "The workers' budget of {BUDGET:.0} µs per request is {verdict}: at most {worst:.2} µs by median."
+    )
+}
+
+async fn measure(
+    options: &Options,
+    pairs: impl Fn(&str, [&'static str; 2]) -> Result<Pair, String>,
+    scratch: &Scratch,
+    upstream: &Server,
+) -> Result<(), String> {
+    let workloads: Vec<Workload> = WORKLOADS
+        .into_iter()
+        .filter(|workload| workload.body_bytes < 64 << 10)
+        .collect();
+    let mut pair = pairs(&upstream.address, ["unwatched", "watched"])?;
+    let costs = saturated(options, &mut pair, &upstream.address, &workloads).await?;
+    let mut seen = vec![pair.seen(scratch)?];
+    drop(pair);
+    let mut pair = pairs(
+        &paced::start_upstream()?,
+        ["unwatched-paced", "watched-paced"],
+    )?;
+    let (cost, times) = paced(options, &mut pair).await?;
+    seen.push(pair.seen(scratch)?);
+    let names = workloads.iter().map(|workload| workload.name);
+    let mut rows: Vec<_> = names.zip(costs).collect();
+    rows.push(("paced chats and streams", cost));
+    say(&cpu_table(&rows));
+    say(&times_table(&times));
+    say(&judgement(&rows));
+    for seen in seen {
+        say(&format!("Watched: {seen}."));
+    }
+    say("Every answer was a 200 of the right length, every event of the paced streams was there.");
+    if options.quick {
+        say("A quick run: it shows that everything works; its numbers mean nothing.");
+    }
+    Ok(())
+}
+
+fn run() -> Result<(), String> {
+    let Some(options) = options::parse(std::env::args().skip(1))? else {
+        say(HELP);
+        return Ok(());
+    };
+    if !cfg!(target_os = "linux") {
+        return Err("this benchmark reads CPU times from /proc, which only Linux has".to_owned());
+    }
+    let (Some(ours), Some(mock)) = (&options.ours, &options.mock) else {
+        return Err(
+            "say which programs to use: --ours PATH --mock PATH (bench/watching does)".to_owned(),
+        );
+    };
+    let scratch = Scratch::new()?;
+    let pinned = servers::can_pin();
+    if pinned {
+        servers::pin_self();
+    } else {
+        progress("nothing pinned (that takes taskset and two cores): expect more noise");
+    }
+    let upstream = servers::start_upstream(mock, pinned)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let pairs = |upstream: &str, names| Pair::start(ours, upstream, &scratch, pinned, names);
+    runtime.block_on(measure(&options, pairs, &scratch, &upstream))
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress(&format!("watching: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn costs(workers: &[f64]) -> Costs {
+        Costs {
+            workers: workers.to_vec(),
+            others: workers.to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_budget_is_for_the_median_of_what_each_round_differs_by() {
+        let within = [costs(&[10.0, 50.0, 20.0]), costs(&[11.0, 51.5, 29.0])];
+        let beyond = [costs(&[10.0]), costs(&[12.5])];
+        let rows = [("within", within)];
+        assert!(judgement(&rows).contains("kept: at most 1.50 µs"));
+        assert!(cpu_table(&rows).contains("| 1.50 (1.00–9.00) |"));
+        let rows = [("beyond", beyond)];
+        assert!(judgement(&rows).contains("EXCEEDED: at most 2.50 µs"));
+    }
+}
