@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::traffic::{Workload, requests};
 
@@ -246,11 +246,12 @@ fn parse(input: &[u8]) -> Result<Option<(u16, Framing, bool, usize)>, String> {
     Ok(Some((response.code.unwrap_or(0), framing, close, length)))
 }
 
-/// Many clients that send as fast as they are answered.
+/// Many clients that send as fast as they are answered, or with pauses.
 #[derive(Debug)]
 pub struct Load {
     clients: Vec<Client>,
     expected: Answer,
+    pause: Duration,
 }
 
 impl Load {
@@ -265,14 +266,25 @@ impl Load {
         for conversation in 0..connections {
             clients.push(Client::open(address, workload, conversation).await?);
         }
-        Ok(Self { clients, expected })
+        Ok(Self {
+            clients,
+            expected,
+            pause: Duration::ZERO,
+        })
+    }
+
+    /// Every client waits so long between an answer and its next request.
+    #[allow(dead_code, reason = "the benchmark of requests makes no pauses")]
+    pub const fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// Sends for `length` and waits for every answer: nothing is under way before or after.
     /// Gives the number of answers.
     pub async fn phase(&mut self, length: Duration) -> Result<u64, String> {
         let end = Instant::now() + length;
-        let expected = self.expected;
+        let (expected, pause) = (self.expected, self.pause);
         let mut running = JoinSet::new();
         for mut client in self.clients.drain(..) {
             running.spawn(async move {
@@ -286,6 +298,9 @@ impl Load {
                         ));
                     }
                     answers += 1;
+                    if !pause.is_zero() {
+                        sleep(pause).await;
+                    }
                 }
                 Ok((client, answers))
             });

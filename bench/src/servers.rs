@@ -98,6 +98,23 @@ pub fn pin_self() {
         .status();
 }
 
+/// Leaves the core of the proxy `pid` to its threads whose names begin with `prefix`: the others, and those
+/// they start, go to the core of the load generator.
+#[allow(dead_code, reason = "for the benchmark of being watched")]
+pub fn set_apart(pid: u32, prefix: &str) -> Result<(), String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| error.to_string())?;
+    for task in tasks.flatten() {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if !name.starts_with(prefix) {
+            let mut command = Command::new("taskset");
+            command.args(["-c", "-p", LOAD_CORE]).arg(task.file_name());
+            let moved = command.stdout(Stdio::null()).status();
+            moved.map_err(|error| format!("cannot run taskset: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// `program`, on a core of its own if the run is pinned; without the caller's environment, which
 /// may configure the proxy.
 fn command(program: &Path, core: Option<&str>) -> Command {

@@ -44,8 +44,11 @@ What it costs api-key-lb to be watched: dashboards, scrapers, a log, OpenTelemet
 
 Usage: bench/watching [--quick] [--rounds N] [--seconds S]";
 
-/// Connections of the closed loop.
+/// Connections with requests that come at once, and how long each waits between two of them: without a
+/// stream some 3,000 requests a second together, with one some 1,000. Neither core is at its limit then.
 const CONNECTIONS: usize = 32;
+const CHAT_PAUSE: Duration = Duration::from_millis(10);
+const STREAM_PAUSE: Duration = Duration::from_millis(30);
 /// Part of a measurement's length that is run before it, unmeasured.
 const WARM_UP_PART: u32 = 5;
 /// Names of the threads that serve begin with this.
@@ -93,6 +96,28 @@ struct Times {
     slow: Vec<f64>,
 }
 
+/// What all watched ones were seen doing.
+#[derive(Debug, Default)]
+struct Seen {
+    answers: u64,
+    dropped: u64,
+    lines: u64,
+    scrapes: u64,
+    events: u64,
+    parcels: u64,
+    items: u64,
+    items_lost: u64,
+}
+
+/// Where a pair runs.
+#[derive(Clone, Copy)]
+struct Setting {
+    /// Names of the unwatched one and of the other, for their files.
+    names: [&'static str; 2],
+    /// Whether the workers have a core without the other threads.
+    is_apart: bool,
+}
+
 /// The same proxy twice, one of them watched.
 struct Pair {
     watchers: Watchers,
@@ -101,7 +126,7 @@ struct Pair {
     watched: Server,
     /// Answers of the watched one, those that were not measured included.
     answers: u64,
-    name: &'static str,
+    setting: Setting,
 }
 
 impl Pair {
@@ -110,7 +135,7 @@ impl Pair {
         upstream: &str,
         scratch: &Scratch,
         pinned: bool,
-        [unwatched, watched]: [&'static str; 2],
+        setting: Setting,
     ) -> Result<Self, String> {
         let receiver = Receiver::start()?;
         let endpoint = format!("http://{}", receiver.address);
@@ -121,9 +146,13 @@ impl Pair {
         ];
         let start =
             |name, settings| servers::start_named(ours, upstream, scratch, pinned, name, settings);
-        let name = watched;
+        let [unwatched, watched] = setting.names;
         let unwatched = start(unwatched, &[])?;
         let watched = start(watched, &settings)?;
+        if pinned && setting.is_apart {
+            servers::set_apart(unwatched.pid(), WORKER)?;
+            servers::set_apart(watched.pid(), WORKER)?;
+        }
         let watchers = Watchers::start(&watched.address)?;
         std::thread::sleep(SETTLING);
         Ok(Self {
@@ -132,7 +161,7 @@ impl Pair {
             unwatched,
             watched,
             answers: 0,
-            name,
+            setting,
         })
     }
 
@@ -143,8 +172,8 @@ impl Pair {
         turns
     }
 
-    /// What the watched one was seen doing; fails if that is not what it did.
-    fn seen(&self, scratch: &Scratch) -> Result<String, String> {
+    /// Adds what the watched one was seen doing; fails if that is not what it did.
+    fn seen(&self, scratch: &Scratch, seen: &mut Seen) -> Result<(), String> {
         let end = Instant::now() + COUNTED_LIMIT;
         let (counted, dropped, metrics) = loop {
             let metrics = watchers::scrape(&self.watched.address)?;
@@ -161,22 +190,28 @@ impl Pair {
                 "{answers} requests were answered, {counted} counted and {dropped} dropped"
             ));
         }
-        let spans = |result| watchers::sum(&metrics, "api_key_lb_otlp_items_total", result);
-        let (sent, lost) = (spans("sent"), spans("dropped") + spans("refused"));
+        let items = |result| watchers::sum(&metrics, "api_key_lb_otlp_items_total", result) as u64;
         let (scrapes, events) = self.watchers.told()?;
         let parcels = self.receiver.parcels();
-        let log = File::open(scratch.output_of(self.name)).map_err(|error| error.to_string())?;
+        let log = scratch.output_of(self.setting.names[1]);
+        let log = File::open(log).map_err(|error| error.to_string())?;
         let lines = BufReader::new(log).lines().map_while(Result::ok);
-        let lines = lines.filter(|line| line.contains(REQUEST_LINE)).count();
-        let text = format!(
-            "{answers} requests: {counted:.0} counted, {dropped:.0} dropped; {lines} lines in the log; \
-             {scrapes} scrapes; {events} events of the dashboard that reads; {parcels} parcels of \
-             OpenTelemetry, {sent:.0} spans and metrics sent, {lost:.0} dropped"
-        );
+        let lines = lines.filter(|line| line.contains(REQUEST_LINE)).count() as u64;
         if scrapes == 0 || events == 0 || parcels == 0 || lines == 0 {
-            return Err(format!("it was not watched: {text}"));
+            return Err(format!(
+                "it was not watched: {scrapes} scrapes, {events} events of the dashboard, \
+                 {parcels} parcels of OpenTelemetry, {lines} lines in the log"
+            ));
         }
-        Ok(text)
+        seen.answers += answers;
+        seen.dropped += dropped as u64;
+        seen.lines += lines;
+        seen.scrapes += scrapes;
+        seen.events += events;
+        seen.parcels += parcels;
+        seen.items += items("sent");
+        seen.items_lost += items("dropped") + items("refused");
+        Ok(())
     }
 }
 
@@ -192,68 +227,97 @@ async fn expected(upstream: &str, workload: Workload) -> Result<Answer, String> 
     Ok(answer)
 }
 
-/// As many requests as go, for every workload.
-async fn saturated(
-    options: &Options,
-    pair: &mut Pair,
-    upstream: &str,
-    workloads: &[Workload],
-) -> Result<Vec<[Costs; 2]>, String> {
-    let mut costs: Vec<[Costs; 2]> = workloads.iter().map(|_| Default::default()).collect();
-    for round in 0..options.rounds {
-        progress(&format!(
-            "saturated, round {} of {}…",
-            round + 1,
-            options.rounds
-        ));
-        for (costs, workload) in costs.iter_mut().zip(workloads) {
-            let expected = expected(upstream, *workload).await?;
+/// Starts a pair for every round: how a process lies in memory makes a larger difference than what is to be
+/// found here, so each of them needs many processes.
+struct Stage<'a> {
+    options: &'a Options,
+    ours: &'a Path,
+    scratch: &'a Scratch,
+    pinned: bool,
+    seen: Seen,
+}
+
+impl Stage<'_> {
+    fn pair(&self, upstream: &str, setting: Setting) -> Result<Pair, String> {
+        Pair::start(self.ours, upstream, self.scratch, self.pinned, setting)
+    }
+
+    /// Requests whose answers come at once, for every workload.
+    async fn at_once(
+        &mut self,
+        upstream: &str,
+        setting: Setting,
+        workloads: &[Workload],
+    ) -> Result<Vec<[Costs; 2]>, String> {
+        let mut costs: Vec<[Costs; 2]> = workloads.iter().map(|_| Default::default()).collect();
+        let length = self.options.measure;
+        for round in 0..self.options.rounds {
+            self.progress("requests", round);
+            let mut pair = self.pair(upstream, setting)?;
+            let mut watched_answers = 0;
+            for (costs, workload) in costs.iter_mut().zip(workloads) {
+                let pause = if workload.stream {
+                    STREAM_PAUSE
+                } else {
+                    CHAT_PAUSE
+                };
+                let expected = expected(upstream, *workload).await?;
+                for (is_watched, server) in pair.turns(round) {
+                    let address = &server.address;
+                    let load = Load::open(address, *workload, CONNECTIONS, expected).await?;
+                    let mut load = load.pausing(pause);
+                    let warm = load.phase(length / WARM_UP_PART).await?;
+                    let before = Threads::of(server.pid());
+                    let answers = load.phase(length).await?;
+                    let spent = Threads::of(server.pid()).since(&before, WORKER);
+                    costs[usize::from(is_watched)].push(spent, answers);
+                    if is_watched {
+                        watched_answers += warm + answers;
+                    }
+                }
+            }
+            pair.answers = watched_answers;
+            pair.seen(self.scratch, &mut self.seen)?;
+        }
+        Ok(costs)
+    }
+
+    /// Streams and chats at their own pace.
+    async fn paced(
+        &mut self,
+        upstream: &str,
+        setting: Setting,
+    ) -> Result<([Costs; 2], [Times; 2]), String> {
+        let (mut costs, mut times): ([Costs; 2], [Times; 2]) = Default::default();
+        let length = self.options.measure;
+        for round in 0..self.options.rounds {
+            self.progress(setting.names[1], round);
+            let mut pair = self.pair(upstream, setting)?;
             let mut watched_answers = 0;
             for (is_watched, server) in pair.turns(round) {
                 let address = &server.address;
-                let mut load = Load::open(address, *workload, CONNECTIONS, expected).await?;
-                let warm = load.phase(options.measure / WARM_UP_PART).await?;
+                let warm = paced::phase(address, length / WARM_UP_PART).await?;
                 let before = Threads::of(server.pid());
-                let answers = load.phase(options.measure).await?;
+                let mut came = paced::phase(address, length).await?;
                 let spent = Threads::of(server.pid()).since(&before, WORKER);
-                costs[usize::from(is_watched)].push(spent, answers);
+                costs[usize::from(is_watched)].push(spent, came.answers);
+                let times = &mut times[usize::from(is_watched)];
+                times.middle.push(quantile(&mut came.micros, 0.5));
+                times.slow.push(quantile(&mut came.micros, SLOW));
                 if is_watched {
-                    watched_answers += warm + answers;
+                    watched_answers += warm.answers + came.answers;
                 }
             }
-            pair.answers += watched_answers;
+            pair.answers = watched_answers;
+            pair.seen(self.scratch, &mut self.seen)?;
         }
+        Ok((costs, times))
     }
-    Ok(costs)
-}
 
-/// Streams and chats at their own pace.
-async fn paced(options: &Options, pair: &mut Pair) -> Result<([Costs; 2], [Times; 2]), String> {
-    let (mut costs, mut times): ([Costs; 2], [Times; 2]) = Default::default();
-    for round in 0..options.rounds {
-        progress(&format!(
-            "paced, round {} of {}…",
-            round + 1,
-            options.rounds
-        ));
-        let mut watched_answers = 0;
-        for (is_watched, server) in pair.turns(round) {
-            let address = &server.address;
-            let warm = paced::phase(address, options.measure / WARM_UP_PART).await?;
-            let before = Threads::of(server.pid());
-            let mut came = paced::phase(address, options.measure).await?;
-            let spent = Threads::of(server.pid()).since(&before, WORKER);
-            costs[usize::from(is_watched)].push(spent, came.answers);
-            let times = &mut times[usize::from(is_watched)];
-            times.middle.push(quantile(&mut came.micros, 0.5));
-            times.slow.push(quantile(&mut came.micros, SLOW));
-            if is_watched {
-                watched_answers += warm.answers + came.answers;
-            }
-        }
-        pair.answers += watched_answers;
+    fn progress(&self, what: &str, round: usize) {
+        let rounds = self.options.rounds;
+        progress(&format!("{what}, round {} of {rounds}…", round + 1));
     }
-    Ok((costs, times))
 }
 
 /// `of` every round's values, the second to the first.
@@ -286,17 +350,19 @@ fn cpu_table(rows: &[(&str, [Costs; 2])]) -> String {
     out
 }
 
-fn times_table([unwatched, watched]: &[Times; 2]) -> String {
+fn times_table(rows: &[(&str, [Times; 2])]) -> String {
     let mut out = String::from(
         "| An event from upstream to client, µs | unwatched | watched | difference |\n|---|--:|--:|--:|\n",
     );
-    for (name, pair) in [
-        ("median", [&*unwatched.middle, &*watched.middle]),
-        ("99th percentile", [&*unwatched.slow, &*watched.slow]),
-    ] {
-        let difference = each(pair, |unwatched, watched| watched - unwatched);
-        let cells = [pair[0], pair[1], &*difference].map(|values| cell(values, 0));
-        let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+    for (name, [unwatched, watched]) in rows {
+        for (what, pair) in [
+            ("median", [&*unwatched.middle, &*watched.middle]),
+            ("99th percentile", [&*unwatched.slow, &*watched.slow]),
+        ] {
+            let difference = each(pair, |unwatched, watched| watched - unwatched);
+            let cells = [pair[0], pair[1], &*difference].map(|values| cell(values, 0));
+            let _ = writeln!(out, "| {name}: {what} | {} |", cells.join(" | "));
+        }
     }
     out
 }
@@ -314,37 +380,48 @@ fn judgement(rows: &[(&str, [Costs; 2])]) -> String {
     )
 }
 
-async fn measure(
-    options: &Options,
-    pairs: impl Fn(&str, [&'static str; 2]) -> Result<Pair, String>,
-    scratch: &Scratch,
-    upstream: &Server,
-) -> Result<(), String> {
+async fn measure(stage: &mut Stage<'_>, upstream: &Server) -> Result<(), String> {
     let workloads: Vec<Workload> = WORKLOADS
         .into_iter()
         .filter(|workload| workload.body_bytes < 64 << 10)
         .collect();
-    let mut pair = pairs(&upstream.address, ["unwatched", "watched"])?;
-    let costs = saturated(options, &mut pair, &upstream.address, &workloads).await?;
-    let mut seen = vec![pair.seen(scratch)?];
-    drop(pair);
-    let mut pair = pairs(
-        &paced::start_upstream()?,
-        ["unwatched-paced", "watched-paced"],
-    )?;
-    let (cost, times) = paced(options, &mut pair).await?;
-    seen.push(pair.seen(scratch)?);
+    let setting = |names, is_apart| Setting { names, is_apart };
+    let apart = setting(["unwatched", "watched"], true);
+    let costs = stage.at_once(&upstream.address, apart, &workloads).await?;
     let names = workloads.iter().map(|workload| workload.name);
     let mut rows: Vec<_> = names.zip(costs).collect();
-    rows.push(("paced chats and streams", cost));
-    say(&cpu_table(&rows));
-    say(&times_table(&times));
-    say(&judgement(&rows));
-    for seen in seen {
-        say(&format!("Watched: {seen}."));
+    let upstream = paced::start_upstream()?;
+    let mut all_times = Vec::new();
+    let apart = setting(["unwatched-apart", "watched-apart"], true);
+    let together = setting(["unwatched-together", "watched-together"], false);
+    for (name, setting) in [
+        ("paced streams", apart),
+        ("paced streams, one core", together),
+    ] {
+        let (costs, times) = stage.paced(&upstream, setting).await?;
+        rows.push((name, costs));
+        all_times.push((name, times));
     }
+    say(&cpu_table(&rows));
+    say(&times_table(&all_times));
+    say(&judgement(&rows));
+    let Seen {
+        answers,
+        dropped,
+        lines,
+        scrapes,
+        events,
+        parcels,
+        items,
+        items_lost,
+    } = &stage.seen;
+    say(&format!(
+        "Watched: {answers} requests, all counted but {dropped}; {lines} lines in the log; {scrapes} scrapes; \
+         {events} events of the dashboards that read; {parcels} parcels of OpenTelemetry with {items} spans and \
+         metrics, {items_lost} lost."
+    ));
     say("Every answer was a 200 of the right length, every event of the paced streams was there.");
-    if options.quick {
+    if stage.options.quick {
         say("A quick run: it shows that everything works; its numbers mean nothing.");
     }
     Ok(())
@@ -373,8 +450,14 @@ fn run() -> Result<(), String> {
     let upstream = servers::start_upstream(mock, pinned)?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let pairs = |upstream: &str, names| Pair::start(ours, upstream, &scratch, pinned, names);
-    runtime.block_on(measure(&options, pairs, &scratch, &upstream))
+    let mut stage = Stage {
+        options: &options,
+        ours,
+        scratch: &scratch,
+        pinned,
+        seen: Seen::default(),
+    };
+    runtime.block_on(measure(&mut stage, &upstream))
 }
 
 fn main() -> ExitCode {
