@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::traffic::{Workload, requests};
 
@@ -45,8 +45,8 @@ enum Chunk {
     Done,
 }
 
-/// Takes the framing off `input`; gives the bytes of data in it and the bytes used.
-fn unchunk(state: &mut Chunk, input: &[u8]) -> (u64, usize) {
+/// Takes the framing off `input`, shows the data in it, and gives its bytes and the bytes used.
+fn unchunk(state: &mut Chunk, input: &[u8], mut seen: impl FnMut(&[u8])) -> (u64, usize) {
     let (mut data, mut at) = (0, 0);
     while at < input.len() {
         match state {
@@ -69,6 +69,7 @@ fn unchunk(state: &mut Chunk, input: &[u8]) -> (u64, usize) {
                 let here = (*left).min((input.len() - at) as u64);
                 *left -= here;
                 data += here;
+                seen(&input[at..at + here as usize]);
                 at += here as usize;
                 if *left == 0 {
                     let here = usize::from(*breaks).min(input.len() - at);
@@ -135,9 +136,14 @@ impl Client {
 
     /// Sends the next turn and reads the answer.
     pub async fn exchange(&mut self) -> Result<Answer, String> {
+        self.exchange_seeing(|_| ()).await
+    }
+
+    /// The same, showing every piece of the body as it comes.
+    pub async fn exchange_seeing(&mut self, seen: impl FnMut(&[u8])) -> Result<Answer, String> {
         let turn = self.turn % self.requests.len();
         self.turn += 1;
-        match timeout(EXCHANGE_LIMIT, self.turn(turn)).await {
+        match timeout(EXCHANGE_LIMIT, self.turn(turn, seen)).await {
             Ok(Ok((answer, false))) => Ok(answer),
             Ok(Ok((answer, true))) => {
                 self.reconnects += 1;
@@ -150,7 +156,11 @@ impl Client {
     }
 
     /// The answer, and whether the connection ends with it.
-    async fn turn(&mut self, turn: usize) -> Result<(Answer, bool), String> {
+    async fn turn(
+        &mut self,
+        turn: usize,
+        mut seen: impl FnMut(&[u8]),
+    ) -> Result<(Answer, bool), String> {
         let text = |error: std::io::Error| error.to_string();
         self.stream
             .write_all(&self.requests[turn])
@@ -175,10 +185,11 @@ impl Client {
             let used = match framing {
                 Framing::Length(_) => {
                     body_bytes += input.len() as u64;
+                    seen(input);
                     input.len()
                 }
                 Framing::Chunked => {
-                    let (data, used) = unchunk(&mut chunk, input);
+                    let (data, used) = unchunk(&mut chunk, input, &mut seen);
                     body_bytes += data;
                     used
                 }
@@ -235,11 +246,12 @@ fn parse(input: &[u8]) -> Result<Option<(u16, Framing, bool, usize)>, String> {
     Ok(Some((response.code.unwrap_or(0), framing, close, length)))
 }
 
-/// Many clients that send as fast as they are answered.
+/// Many clients that send as fast as they are answered, or with pauses.
 #[derive(Debug)]
 pub struct Load {
     clients: Vec<Client>,
     expected: Answer,
+    pause: Duration,
 }
 
 impl Load {
@@ -254,14 +266,25 @@ impl Load {
         for conversation in 0..connections {
             clients.push(Client::open(address, workload, conversation).await?);
         }
-        Ok(Self { clients, expected })
+        Ok(Self {
+            clients,
+            expected,
+            pause: Duration::ZERO,
+        })
+    }
+
+    /// Every client waits so long between an answer and its next request.
+    #[allow(dead_code, reason = "the benchmark of requests makes no pauses")]
+    pub const fn pausing(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
     }
 
     /// Sends for `length` and waits for every answer: nothing is under way before or after.
     /// Gives the number of answers.
     pub async fn phase(&mut self, length: Duration) -> Result<u64, String> {
         let end = Instant::now() + length;
-        let expected = self.expected;
+        let (expected, pause) = (self.expected, self.pause);
         let mut running = JoinSet::new();
         for mut client in self.clients.drain(..) {
             running.spawn(async move {
@@ -275,6 +298,9 @@ impl Load {
                         ));
                     }
                     answers += 1;
+                    if !pause.is_zero() {
+                        sleep(pause).await;
+                    }
                 }
                 Ok((client, answers))
             });
@@ -303,13 +329,15 @@ mod tests {
         let whole = b"5\r\nhello\r\n1A;x=1\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nt: v\r\n\r\n";
         for size in 1..=whole.len() {
             let mut state = Chunk::Size(0, false);
-            let mut total = 0;
+            let (mut total, mut whole_data) = (0, Vec::new());
             for piece in whole.chunks(size) {
-                let (data, used) = unchunk(&mut state, piece);
+                let seen = |data: &[u8]| whole_data.extend_from_slice(data);
+                let (data, used) = unchunk(&mut state, piece, seen);
                 assert_eq!(used, piece.len());
                 total += data;
             }
             assert_eq!(total, 31, "pieces of {size}");
+            assert_eq!(whole_data, b"helloabcdefghijklmnopqrstuvwxyz");
             assert!(matches!(state, Chunk::Done));
         }
     }

@@ -41,8 +41,10 @@ pub fn median(values: &[f64]) -> f64 {
 
 fn spread(values: &[f64], digits: usize) -> String {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(0.0, f64::max);
-    format!("{low:.digits$}–{high:.digits$}")
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // Two numbers with a minus sign beside a dash are hard to read.
+    let between = if low < 0.0 { " to " } else { "–" };
+    format!("{low:.digits$}{between}{high:.digits$}")
 }
 
 /// All measurements of one workload; index for index, the same round.
@@ -57,7 +59,8 @@ fn micros(samples: &[Sample]) -> Vec<f64> {
     samples.iter().map(Sample::micros).collect()
 }
 
-fn cell(values: &[f64], digits: usize) -> String {
+/// The median of the rounds, with the smallest and the largest.
+pub fn cell(values: &[f64], digits: usize) -> String {
     if values.is_empty() {
         return "–".to_owned();
     }
@@ -140,5 +143,10 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[]), 0.0);
+    }
+    #[test]
+    fn differences_below_zero_keep_their_largest() {
+        assert_eq!(cell(&[-3.0, -1.0, -2.0], 1), "-2.0 (-3.0 to -1.0)");
+        assert_eq!(cell(&[3.0, 1.0], 0), "2 (1–3)");
     }
 }

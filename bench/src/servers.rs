@@ -32,6 +32,11 @@ impl Scratch {
             .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
         Ok(Self(path))
     }
+
+    /// What our proxy called `name` writes.
+    pub fn output_of(&self, name: &str) -> PathBuf {
+        self.0.join(name).join("output.txt")
+    }
 }
 
 impl Drop for Scratch {
@@ -91,6 +96,23 @@ pub fn pin_self() {
         .args(["-a", "-c", "-p", LOAD_CORE, &pid])
         .stdout(Stdio::null())
         .status();
+}
+
+/// Leaves the core of the proxy `pid` to its threads whose names begin with `prefix`: the others, and those
+/// they start, go to the core of the load generator.
+#[allow(dead_code, reason = "for the benchmark of being watched")]
+pub fn set_apart(pid: u32, prefix: &str) -> Result<(), String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| error.to_string())?;
+    for task in tasks.flatten() {
+        let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        if !name.starts_with(prefix) {
+            let mut command = Command::new("taskset");
+            command.args(["-c", "-p", LOAD_CORE]).arg(task.file_name());
+            let moved = command.stdout(Stdio::null()).status();
+            moved.map_err(|error| format!("cannot run taskset: {error}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// `program`, on a core of its own if the run is pinned; without the caller's environment, which
@@ -183,16 +205,28 @@ pub fn start_upstream(binary: &Path, pinned: bool) -> Result<Server, String> {
     Ok(Server { child, address })
 }
 
-/// Our proxy with one worker and two keys.
+/// Our proxy with one worker and two keys, without a log.
 pub fn start_ours(
     binary: &Path,
     upstream: &str,
     scratch: &Scratch,
     pinned: bool,
 ) -> Result<Server, String> {
-    let home = scratch.0.join("ours");
+    start_named(binary, upstream, scratch, pinned, "ours", &[])
+}
+
+/// The same with further settings, as variables, and files of its own.
+pub fn start_named(
+    binary: &Path,
+    upstream: &str,
+    scratch: &Scratch,
+    pinned: bool,
+    name: &str,
+    settings: &[(&str, &str)],
+) -> Result<Server, String> {
+    let home = scratch.0.join(name);
     fs::create_dir_all(&home).map_err(|error| error.to_string())?;
-    let log = home.join("output.txt");
+    let log = scratch.output_of(name);
     let output = log_file(&log)?;
     let errors = output.try_clone().map_err(|error| error.to_string())?;
     let port = free_port()?;
@@ -208,6 +242,7 @@ pub fn start_ours(
         .env("PORT", port.to_string())
         .env("AKLB_WORKERS", "1")
         .env("AKLB_LOG", "off")
+        .envs(settings.iter().copied())
         .stdout(output)
         .stderr(errors);
     let mut server = Server {
