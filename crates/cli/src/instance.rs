@@ -1,6 +1,6 @@
 //! Who answers on a port: an instance of ours, the npm package of the same name, somebody else, nobody.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,37 @@ pub(crate) struct Told {
 
 /// Asks whoever listens on `address`, with a client token if there is one.
 pub(crate) fn ask(address: SocketAddr, token: Option<&Secret>) -> Resident {
-    match call(address, token, None, ("GET", HEALTH_PATH), b"", PATIENCE) {
+    heard(call(
+        address,
+        token,
+        None,
+        ("GET", HEALTH_PATH),
+        b"",
+        PATIENCE,
+    ))
+}
+
+/// The same for who may not know a client's token: an instance of this user's is asked with its own.
+pub(crate) fn ask_own(
+    address: SocketAddr,
+    client_token: Option<&Secret>,
+    env: &Environment,
+) -> Resident {
+    let by_client = client_token.map(|token| ask(address, Some(token)));
+    if let Some(resident) = by_client
+        && !matches!(resident, Resident::Guarded(_))
+    {
+        return resident;
+    }
+    let dir = runtime_file::state_dir(env);
+    let noted = dir.and_then(|dir| Instance::read(&dir, address.port()).ok()?);
+    let token = noted.filter(|noted| !is_gone(noted.pid));
+    heard(look(address, None, token.as_ref(), HEALTH_PATH, PATIENCE))
+}
+
+/// Who has answered so.
+fn heard(answer: Result<Answer, ClientError>) -> Resident {
+    match answer {
         Ok(answer) => recognise(&answer),
         Err(ClientError::Refused(_)) => Resident::Nobody,
         Err(_) => Resident::Stranger,
@@ -102,6 +132,9 @@ fn call(
     body: &[u8],
     timeout: Duration,
 ) -> Result<Answer, ClientError> {
+    // A configuration may name any address; what is secret stays on this machine.
+    let is_here = is_here(to.ip());
+    let (client_token, token) = (client_token.filter(|_| is_here), token.filter(|_| is_here));
     let authorization = client_token.map(|token| format!("Bearer {}", token.expose()));
     let authorization = authorization
         .iter()
@@ -117,6 +150,11 @@ fn call(
         timeout,
     }
     .send()
+}
+
+/// Whether an address is one of this machine.
+fn is_here(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// What an instance on `port` has noted for whoever wants to command it, if anything, and where.
@@ -148,17 +186,18 @@ pub(crate) fn meet(
 ) -> (Resident, Option<Instance>, Option<PathBuf>) {
     let deadline = Instant::now() + TAKING_OVER;
     loop {
-        let resident = ask(address, client_token);
+        let resident = ask_own(address, client_token, env);
         let (noted, dir) = noted(env, address.port(), printer);
-        if let Resident::Ours(told) = &resident
-            && Instant::now() < deadline
-            && match &noted {
-                Some(noted) => {
-                    told.health.instance.as_ref() != Some(&noted.instance) && !is_gone(noted.pid)
-                }
-                None => dir.is_some(),
+        let is_between = match (&resident, &noted) {
+            (Resident::Ours(told), Some(noted)) => {
+                told.health.instance.as_ref() != Some(&noted.instance) && !is_gone(noted.pid)
             }
-        {
+            (Resident::Ours(_), None) => dir.is_some(),
+            // It lets in who has its token, and it is not the one that is noted.
+            (Resident::Guarded(_), Some(noted)) => !is_gone(noted.pid),
+            _ => false,
+        };
+        if is_between && Instant::now() < deadline {
             std::thread::sleep(POLL);
             continue;
         }
@@ -253,6 +292,19 @@ mod tests {
         let resident = ask(address, None);
         server.join().unwrap();
         resident
+    }
+
+    #[test]
+    fn a_secret_goes_to_no_address_but_those_of_this_machine() {
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("127.1.2.3", true),
+            ("::1", true),
+            ("203.0.113.1", false),
+            ("2001:db8::1", false),
+        ] {
+            assert_eq!(is_here(address.parse().unwrap()), expected, "{address}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`config`]: flags, environment and file become one validated [`config::Config`].
 //! - [`setup_file`]: what `setup` writes, leaving comments and unknown fields alone.
+//! - [`file_lock`]: one writer of a file at a time.
 //! - [`key_file`]: the keys in the configuration file, read and edited losslessly.
 //! - [`keychain`]: keys in the system's own keychain.
 //! - [`health`]: the answer to `GET /health`, written and read.
@@ -16,6 +17,7 @@
 //! Nothing here holds a connection of a client.
 
 pub mod config;
+pub mod file_lock;
 pub mod health;
 pub mod key_file;
 pub mod keychain;

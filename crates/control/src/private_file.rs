@@ -10,7 +10,8 @@ const MOST_LINKS: usize = 40;
 const RANDOM_BYTES: usize = 8;
 
 /// Writes `text` to `path`: mode 0600, in directories that are made 0700 if they are missing,
-/// through a temporary file beside it. A symbolic link stays one; what it leads to is replaced.
+/// through a temporary file beside it. A symbolic link stays one; what it leads to is replaced, and stays
+/// its owner's if this user can have it so.
 ///
 /// # Errors
 /// As the file system has them; then what was at `path` is untouched.
@@ -27,7 +28,8 @@ pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut temporary = name.to_os_string();
     temporary.push(format!(".{}.tmp", random_hex(RANDOM_BYTES)?));
     let temporary = directory.join(temporary);
-    let written = write_new(&temporary, text).and_then(|()| fs::rename(&temporary, &path));
+    let written = write_new(&temporary, text, fs::metadata(&path).ok().as_ref())
+        .and_then(|()| fs::rename(&temporary, &path));
     if written.is_err() {
         // What went wrong first is what the person must hear of.
         drop(fs::remove_file(&temporary));
@@ -49,7 +51,7 @@ pub fn create_private(path: &Path, text: &str) -> io::Result<()> {
     {
         create_private_directory(parent)?;
     }
-    write_new(path, text).inspect_err(|error| {
+    write_new(path, text, None).inspect_err(|error| {
         if error.kind() != io::ErrorKind::AlreadyExists {
             // What went wrong first is what the person must hear of.
             drop(fs::remove_file(path));
@@ -78,7 +80,7 @@ pub(crate) fn create_private_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Where `path` leads, even if nothing is there yet.
-fn follow(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&path) {
@@ -90,14 +92,38 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("symbolic links lead round in circles"))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+/// `like` is the file that it takes the place of.
+fn write_new(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
+    if let Some(like) = like {
+        keep_owner(&file, like)?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// Root changes what belongs to others, who must still be able to read it.
+#[cfg(unix)]
+fn keep_owner(file: &fs::File, like: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let ours = file.metadata()?;
+    if (ours.uid(), ours.gid()) == (like.uid(), like.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(like.uid()), Some(like.gid())) {
+        // Nobody but root gives files away: then it becomes this user's.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(not(unix))]
+const fn keep_owner(_file: &fs::File, _like: &fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 /// So that the new name survives a power cut as the content does.
@@ -166,6 +192,23 @@ mod tests {
         write_private(&path, "two").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_users_file_stays_the_users_when_root_writes_it() {
+        use std::os::unix::fs::{MetadataExt as _, chown};
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let scratch = Scratch::new();
+        let path = scratch.path().join("c.json");
+        write_private(&path, "one").unwrap();
+        chown(&path, Some(54_321), Some(54_322)).unwrap();
+        write_private(&path, "two").unwrap();
+        let data = fs::metadata(&path).unwrap();
+        assert_eq!((data.uid(), data.gid()), (54_321, 54_322));
+        assert_eq!(data.mode() & 0o777, 0o600);
     }
 
     #[test]

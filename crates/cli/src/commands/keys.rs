@@ -37,7 +37,7 @@ pub(super) fn run(args: &KeysArgs, printer: &Printer) -> anyhow::Result<Exit> {
         KeysOrder::Disable { keys, force } => disable(keys, *force, &env, printer),
         KeysOrder::Enable { keys } => {
             let change = KeyChange::Disabled(false);
-            let mut opened = Opened::of(&keys.at, &env)?;
+            let mut opened = Opened::to_change(&keys.at, &env)?;
             let found = match opened.find_all(&keys.keys) {
                 Ok(found) => found,
                 Err(why) => return refuse(why, printer),
@@ -45,12 +45,12 @@ pub(super) fn run(args: &KeysArgs, printer: &Printer) -> anyhow::Result<Exit> {
             for at in &found {
                 change_one(&mut opened, *at, &change, printer)?;
             }
-            let exit = written(&opened, &keys.at.place, &env, printer)?;
+            let exit = written(&mut opened, &keys.at.place, &env, printer)?;
             keys::enable_by_hand(&opened, &found, &keys.at.place, &env, printer)?;
             Ok(exit)
         }
         KeysOrder::Label { at, key, label, .. } => {
-            let mut opened = Opened::of(at, &env)?;
+            let mut opened = Opened::to_change(at, &env)?;
             let found = match opened.find(key) {
                 Ok(found) => found,
                 Err(why) => return refuse(why, printer),
@@ -66,7 +66,7 @@ pub(super) fn run(args: &KeysArgs, printer: &Printer) -> anyhow::Result<Exit> {
                 &KeyChange::Label(label.clone()),
                 printer,
             )?;
-            written(&opened, &at.place, &env, printer)
+            written(&mut opened, &at.place, &env, printer)
         }
         KeysOrder::Weight { at, key, weight } => {
             let change = KeyChange::Weight(Some(*weight));
@@ -150,7 +150,7 @@ fn add(args: &keys::AddArgs, env: &Environment, printer: &Printer) -> anyhow::Re
             count(all, "key")
         ))?;
     }
-    written(&opened, &args.at.place, env, printer)
+    written(&mut opened, &args.at.place, env, printer)
 }
 
 fn remove(
@@ -160,7 +160,11 @@ fn remove(
     env: &Environment,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
-    let mut opened = Opened::of(&keys.at, env)?;
+    let mut opened = if yes {
+        Opened::to_change(&keys.at, env)?
+    } else {
+        Opened::of(&keys.at, env)?
+    };
     let found = match opened.find_all(&keys.keys) {
         Ok(found) => found,
         Err(why) => return refuse(why, printer),
@@ -185,6 +189,9 @@ fn remove(
             printer.say("Nothing was changed.")?;
             return Ok(Exit::Failure);
         }
+        if !opened.hold(&keys.at)? {
+            return Err(keys::changed(&opened.path));
+        }
     }
     for at in found.into_iter().rev() {
         opened.file.remove(at)?;
@@ -203,7 +210,7 @@ fn remove(
             ));
         }
     }
-    written(&opened, &keys.at.place, env, printer)
+    written(&mut opened, &keys.at.place, env, printer)
 }
 
 fn disable(
@@ -212,7 +219,7 @@ fn disable(
     env: &Environment,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
-    let mut opened = Opened::of(&keys.at, env)?;
+    let mut opened = Opened::to_change(&keys.at, env)?;
     let found = match opened.find_all(&keys.keys) {
         Ok(found) => found,
         Err(why) => return refuse(why, printer),
@@ -223,7 +230,7 @@ fn disable(
     for at in found {
         change_one(&mut opened, at, &KeyChange::Disabled(true), printer)?;
     }
-    written(&opened, &keys.at.place, env, printer)
+    written(&mut opened, &keys.at.place, env, printer)
 }
 
 /// That nothing would serve in a pool any more, and what that means.
@@ -243,12 +250,12 @@ fn one(
     env: &Environment,
     printer: &Printer,
 ) -> anyhow::Result<Exit> {
-    let mut opened = Opened::of(at, env)?;
+    let mut opened = Opened::to_change(at, env)?;
     match opened.find(key) {
         Ok(found) => change_one(&mut opened, found, change, printer)?,
         Err(why) => return refuse(why, printer),
     }
-    written(&opened, &at.place, env, printer)
+    written(&mut opened, &at.place, env, printer)
 }
 
 fn change_one(
@@ -279,7 +286,7 @@ fn change_one(
 
 /// Writes the file, if it says anything else by now, and has the running proxy follow.
 fn written(
-    opened: &Opened,
+    opened: &mut Opened,
     place: &PlaceArgs,
     env: &Environment,
     printer: &Printer,
@@ -367,7 +374,7 @@ fn running(place: &PlaceArgs, env: &Environment) -> (u16, Running) {
     let contact = Config::contact_lenient(&place.flags(), env);
     let address = instance::address(&contact.hosts, contact.port);
     let port = contact.port;
-    let running = match instance::ask(address, contact.client_tokens.first()) {
+    let running = match instance::ask_own(address, contact.client_tokens.first(), env) {
         Resident::Ours(told) => Running::Ours(Box::new(told.health)),
         Resident::Predecessor(_) => Running::Other(format!(
             "what runs on port {port} does not follow: {STOP_PREDECESSOR}"

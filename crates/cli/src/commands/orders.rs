@@ -76,11 +76,11 @@ impl Found {
     ) -> (SocketAddr, Contact) {
         let ask = |contact: &Contact| {
             let address = instance::address(&contact.hosts, contact.port);
-            let resident = instance::ask(address, contact.client_tokens.first());
+            let resident = instance::ask_own(address, contact.client_tokens.first(), env);
             (address, resident)
         };
         let (mut address, mut resident) = ask(&contact);
-        let is_broken = || place.port.is_none() && Config::load(&place.flags(), env).is_err();
+        let is_broken = || place.port.is_none() && !Config::says_where(&place.flags(), env);
         if matches!(resident, Resident::Nobody | Resident::Stranger)
             && is_broken()
             && let Some(dir) = api_key_lb_control::runtime_file::state_dir(env)

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api_key_lb_control::config::{DEFAULT_PORT, Location, find_file};
+use api_key_lb_control::file_lock::replace_private;
 use api_key_lb_control::key_file::KeyFile;
 use api_key_lb_control::runtime_file::state_dir;
-use api_key_lb_control::setup_file::{SetupChanges, SetupError, merge, write_private};
+use api_key_lb_control::setup_file::{SetupChanges, SetupError, merge};
 use api_key_lb_control::{Config, Environment, Flags};
 use api_key_lb_core::Pool;
 
@@ -208,8 +209,7 @@ fn written(
     };
     if !dry {
         // Even if it says the same: others may have been able to read it.
-        write_private(path, text)
-            .with_context(|| format!("cannot write {}; nothing was changed", path.display()))?;
+        replace_private(path, existing, text)?;
     }
     printer.say(format!(
         "{} {} (readable only by you)",

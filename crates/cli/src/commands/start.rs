@@ -68,6 +68,12 @@ fn start(
         detach::leave_session();
     }
     let env = Environment::of_process();
+    // Before anything is run for a key, which must not inherit them: taken, they are closed there.
+    let opened = if predecessor.is_none() && !args.detach {
+        listen::activated()
+    } else {
+        Ok(None)
+    };
     let mut config = match Config::load(&args.settings.flags(), &env) {
         Ok(config) => config,
         Err(error) => return refuse(error, predecessor, printer),
@@ -87,8 +93,7 @@ fn start(
             config.listen.port,
             config.listen.explicit_hosts,
         )),
-        None if args.detach => None,
-        None => match listen::activated() {
+        None => match opened {
             Ok(Some(sockets)) => {
                 activated = true;
                 Some(adopt(&mut config, sockets, printer))

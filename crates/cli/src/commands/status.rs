@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use api_key_lb_control::config::Contact;
 use api_key_lb_control::health::Health;
 use api_key_lb_control::observed::{KeyState, Saved, SessionState, State, Totals};
+use api_key_lb_control::runtime_file::{self, Instance};
 use api_key_lb_control::{Config, Environment};
 use serde::Serialize;
 
@@ -79,10 +80,8 @@ impl From<State> for Both {
 
 /// Runs the command.
 pub(super) fn run(args: &StatusArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let place = Place::of(Config::contact_lenient(
-        &args.place.flags(),
-        &Environment::of_process(),
-    ));
+    let env = Environment::of_process();
+    let place = Place::of(Config::contact_lenient(&args.place.flags(), &env), env);
     if args.watch {
         return watch(&place, printer);
     }
@@ -120,6 +119,7 @@ pub(super) fn run(args: &StatusArgs, printer: &Printer) -> anyhow::Result<Exit> 
 struct Place {
     address: SocketAddr,
     contact: Contact,
+    env: Environment,
 }
 
 /// Who was found there.
@@ -129,16 +129,18 @@ enum Found {
 }
 
 impl Place {
-    fn of(contact: Contact) -> Self {
+    fn of(contact: Contact, env: Environment) -> Self {
         Self {
             address: instance::address(&contact.hosts, contact.port),
             contact,
+            env,
         }
     }
 
     /// Who is there; why nobody is, in words, otherwise.
     fn ask(&self) -> Result<Found, String> {
-        match instance::ask(self.address, self.contact.client_tokens.first()) {
+        let token = self.contact.client_tokens.first();
+        match instance::ask_own(self.address, token, &self.env) {
             Resident::Ours(told) => Ok(Found::Ours(told)),
             Resident::Predecessor(told) => Ok(Found::Predecessor(told)),
             other => Err(absence(&other, self.contact.port)),
@@ -148,7 +150,10 @@ impl Place {
     /// How everything is; `None` if it does not say so.
     fn state(&self) -> Option<State> {
         let token = self.contact.client_tokens.first();
-        let answer = instance::look(self.address, token, None, STATE_PATH, PATIENCE).ok()?;
+        let dir = runtime_file::state_dir(&self.env);
+        let noted = dir.and_then(|dir| Instance::read(&dir, self.contact.port).ok()?);
+        let noted = noted.as_ref();
+        let answer = instance::look(self.address, token, noted, STATE_PATH, PATIENCE).ok()?;
         let is_told = answer.status == 200;
         is_told.then(|| serde_json::from_slice(&answer.body).ok())?
     }

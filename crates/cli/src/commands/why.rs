@@ -57,7 +57,7 @@ pub(super) fn run(args: &WhyArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let contact = Config::contact_lenient(&flags, &env);
     let (port, client_token) = (contact.port, contact.client_tokens.first());
     let address = instance::address(&contact.hosts, port);
-    let answer = match instance::ask(address, client_token) {
+    let answer = match instance::ask_own(address, client_token, &env) {
         Resident::Ours(told) => {
             let (noted, _) = instance::noted(&env, port, printer);
             match noted.filter(|noted| told.health.instance.as_deref() == Some(&noted.instance)) {

@@ -33,7 +33,7 @@ pub(super) fn run(args: &WhyArgs, text: &str, printer: &Printer) -> anyhow::Resu
     let contact = Config::contact_lenient(&args.place.flags(), &env);
     let address = instance::address(&contact.hosts, contact.port);
     let client_token = contact.client_tokens.first();
-    let told = match instance::ask(address, client_token) {
+    let told = match instance::ask_own(address, client_token, &env) {
         Resident::Ours(told) => told,
         other => {
             printer.error(format!(

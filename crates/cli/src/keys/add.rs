@@ -12,7 +12,7 @@ use api_key_lb_core::wire::probe::Standing;
 use serde_json::{Value, json};
 
 use super::args::AddArgs;
-use super::file::Opened;
+use super::file::{Opened, changed};
 use super::given::{given, has_source};
 use super::naming::{named, the_pool};
 use crate::check::Report;
@@ -93,7 +93,7 @@ pub(crate) fn add(
             candidates.len()
         )));
     }
-    let mut count = 0;
+    let mut looked_at = Vec::new();
     for mut candidate in candidates {
         if said_to_be_there(&candidate, opened, &pool, env, printer) {
             continue;
@@ -102,13 +102,27 @@ pub(crate) fn add(
             let told = tried(&candidate, args, (&about, &opened.path), env, printer)?;
             if candidate.secret.is_none() {
                 candidate.secret = told;
-                if said_to_be_there(&candidate, opened, &pool, env, printer) {
-                    continue;
-                }
             }
         }
         if let (Some(name), Some(secret)) = (&args.keychain, &candidate.secret) {
             keep(name, secret, env, printer)?;
+        }
+        looked_at.push(candidate);
+    }
+    // People, providers and keychains take their time, and others must not wait for them: what has become of
+    // the file meanwhile is looked at anew.
+    if !looked_at.is_empty() && !opened.hold(&args.at)? {
+        if let Some(why) = args.label.as_deref().and_then(|label| opened.taken(label)) {
+            return Ok(Addition::Usage(why));
+        }
+        if about_pool(opened, &pool, env).as_ref() != Some(&about) {
+            return Err(changed(&opened.path));
+        }
+    }
+    let mut count = 0;
+    for candidate in looked_at {
+        if said_to_be_there(&candidate, opened, &pool, env, printer) {
+            continue;
         }
         let new = NewKey {
             written: candidate.written,

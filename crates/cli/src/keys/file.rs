@@ -1,11 +1,11 @@
 //! The configuration file whose keys are changed: found, read, written, if nobody else has meanwhile.
 
-use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use api_key_lb_control::Environment;
 use api_key_lb_control::config::find_file;
+use api_key_lb_control::file_lock::FileLock;
 use api_key_lb_control::key_file::{FileKey, KeyFile};
 use api_key_lb_control::setup_file::{label_problem, write_private};
 
@@ -24,27 +24,42 @@ pub(crate) struct Opened {
     before: String,
     /// The pool that was named.
     pub(crate) pool: Option<String>,
+    /// Nobody else changes it meanwhile.
+    lock: Option<FileLock>,
 }
 
 impl Opened {
-    /// The one that is meant.
+    /// The one that is meant, to look at, or to change later on: see [`Self::hold`].
     ///
     /// # Errors
     /// In words for a person.
     pub(crate) fn of(at: &AtArgs, env: &Environment) -> anyhow::Result<Self> {
-        let found =
-            find_file(&at.place.flags(), env).map_err(|problem| anyhow::anyhow!("{problem}"))?;
-        let Some(location) = found else {
-            let given = match env.var("API_KEYS") {
-                Some(_) => ": the keys come from API_KEYS, which `api-key-lb check` asks about",
-                None => "",
-            };
-            anyhow::bail!(
-                "there is no configuration file{given}; `api-key-lb setup` writes one, or name yours with \
-                 `--config FILE`"
-            );
-        };
-        let path = location.path;
+        Self::read(located(at, env)?, at, None)
+    }
+
+    /// The one that is meant, which nobody else changes until it is written or let go. Nobody must be asked
+    /// anything meanwhile.
+    ///
+    /// # Errors
+    /// In words for a person.
+    pub(crate) fn to_change(at: &AtArgs, env: &Environment) -> anyhow::Result<Self> {
+        let path = located(at, env)?;
+        let lock = FileLock::of(&path)?;
+        Self::read(path, at, Some(lock))
+    }
+
+    /// Reads it again, and nobody else changes it from then on. Whether it says what it said before.
+    ///
+    /// # Errors
+    /// In words for a person.
+    pub(crate) fn hold(&mut self, at: &AtArgs) -> anyhow::Result<bool> {
+        let lock = FileLock::of(&self.path)?;
+        let now = Self::read(self.path.clone(), at, Some(lock))?;
+        let before = std::mem::replace(self, now).before;
+        Ok(self.before == before)
+    }
+
+    fn read(path: PathBuf, at: &AtArgs, lock: Option<FileLock>) -> anyhow::Result<Self> {
         let before = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let file = KeyFile::parse(&before)
@@ -61,6 +76,7 @@ impl Opened {
             file,
             before,
             pool,
+            lock,
         })
     }
 
@@ -131,20 +147,25 @@ impl Opened {
         self.file.text() != self.before
     }
 
-    /// Writes it, for its owner only.
-    pub(crate) fn write(&self) -> anyhow::Result<()> {
+    /// Writes it, for its owner only, and lets others change it.
+    pub(crate) fn write(&mut self) -> anyhow::Result<()> {
+        let lock = match self.lock.take() {
+            Some(lock) => lock,
+            None => FileLock::of(&self.path)?,
+        };
+        // An editor does not ask.
         match std::fs::read_to_string(&self.path) {
             Ok(now) if now == self.before => {}
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot read {}", self.path.display()));
             }
-            _ => anyhow::bail!(
-                "{} was changed by somebody else meanwhile; nothing was changed here, do it again",
-                self.path.display()
-            ),
+            _ => return Err(changed(&self.path)),
         }
-        write_private(&self.path, &self.file.text())
-            .with_context(|| format!("cannot write {}; nothing was changed", self.path.display()))
+        write_private(&self.path, &self.file.text()).with_context(|| {
+            format!("cannot write {}; nothing was changed", self.path.display())
+        })?;
+        drop(lock);
+        Ok(())
     }
 
     /// Says if the keys of the file are not those that count.
@@ -156,4 +177,28 @@ impl Opened {
             );
         }
     }
+}
+
+/// That there is another text by now.
+pub(crate) fn changed(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{} was changed by somebody else meanwhile; nothing was changed here, do it again",
+        path.display()
+    )
+}
+
+fn located(at: &AtArgs, env: &Environment) -> anyhow::Result<PathBuf> {
+    let found =
+        find_file(&at.place.flags(), env).map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let Some(location) = found else {
+        let given = match env.var("API_KEYS") {
+            Some(_) => ": the keys come from API_KEYS, which `api-key-lb check` asks about",
+            None => "",
+        };
+        anyhow::bail!(
+            "there is no configuration file{given}; `api-key-lb setup` writes one, or name yours with \
+             `--config FILE`"
+        );
+    };
+    Ok(location.path)
 }

@@ -11,6 +11,6 @@ mod naming;
 pub(crate) use add::{Addition, add};
 pub(crate) use args::{AddArgs, AtArgs, KeysArgs, KeysOrder, NamedArgs, TestArgs};
 pub(crate) use by_hand::{enable_by_hand, is_of};
-pub(crate) use file::Opened;
+pub(crate) use file::{Opened, changed};
 pub(crate) use list::{Listing, Proxy, table};
 pub(crate) use naming::{DEFAULT_POOL, named, the_pool};

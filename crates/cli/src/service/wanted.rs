@@ -89,6 +89,7 @@ impl Wanted {
             .with_context(|| format!("cannot tell where {} is", found.path.display()))?;
         let flags = Flags {
             config: Some(file.clone()),
+            found: found.is_of_current_directory(env),
             ..flags
         };
         let seen = environment(&machine);

@@ -388,6 +388,44 @@ fn a_key_can_be_tested_before_it_is_enabled() {
     );
 }
 
+#[test]
+fn changes_that_are_made_at_the_same_time_are_all_there() {
+    const KEYS: usize = 12;
+    const NEW: usize = 6;
+    let home = Home::new();
+    home.write_config(&config("http://127.0.0.1:9", KEYS, json!({})));
+    let port = free_port().to_string();
+    let labels = (1..=KEYS).map(|number| (format!("key-{number}"), format!("mine-{number}")));
+    std::thread::scope(|scope| {
+        for (old, new) in labels {
+            let (home, port) = (&home, &port);
+            scope.spawn(move || {
+                let args = ["keys", "label", &old, &new, "--port", port];
+                home.run(&args, &[]).is(0).says(&["Updated"]);
+            });
+        }
+        for number in 0..NEW {
+            let (home, port) = (&home, &port);
+            scope.spawn(move || {
+                let args = ["keys", "add", "--no-check", "--stdin", "--port", port];
+                let secret = format!("sk-new-one-{number}");
+                home.run_with(&args, &[], secret.as_bytes())
+                    .is(0)
+                    .says(&["Updated"]);
+            });
+        }
+    });
+    let text = fs::read_to_string(home.config_path()).unwrap();
+    for number in 1..=KEYS {
+        assert!(text.contains(&format!("\"mine-{number}\"")), "{text}");
+    }
+    for number in 0..NEW {
+        assert!(text.contains(&format!("sk-new-one-{number}")), "{text}");
+    }
+    let left = fs::read_dir(home.config_path().parent().unwrap()).unwrap();
+    assert_eq!(left.count(), 1, "nothing but the file is left behind");
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_is_written_for_its_owner_only_and_a_link_to_it_stays_one() {

@@ -140,6 +140,131 @@ fn a_file_that_everybody_can_write_has_no_command_run() {
     assert!(!ran.exists());
 }
 
+/// Whatever reads a configuration, with the arguments that make it end.
+const READERS: &[&[&str]] = &[
+    &["status"],
+    &["stop"],
+    &["usage"],
+    &["logs"],
+    &["why", "aaaaaaaaaaaa"],
+    &["why", "--request", "-"],
+    &["keys", "list"],
+    &["keys", "test"],
+    &["keys", "test", "mine"],
+    &["keys", "label", "mine", "other"],
+    &["dashboard"],
+    &["reload"],
+    &["restart"],
+    &["simulate"],
+    &["config", "show"],
+    &["config", "check"],
+    &["check"],
+    &["start"],
+    &["start", "--detach"],
+    &["service", "install", "--manager", "systemd"],
+];
+
+#[test]
+fn a_file_that_merely_lies_in_the_current_directory_has_no_command_run() {
+    let home = Home::new();
+    let ran = home.path("ran");
+    let command = format!(
+        "cmd:touch {}; echo sk-x-long-enough-for-a-token",
+        ran.display()
+    );
+    let text = json!({
+        "port": free_port(),
+        "target": "http://127.0.0.1:9",
+        "keys": [{"key": command, "label": "mine"}],
+        "client_tokens": [command],
+        "otlp": {"endpoint": "http://127.0.0.1:9", "headers": {"authorization": command}},
+    });
+    home.write("cwd/api-key-lb.json", &text.to_string());
+    for args in READERS {
+        home.run_with(args, &[], b"POST /v1/chat/completions HTTP/1.1\r\n\r\n{}");
+        assert!(!ran.exists(), "{args:?} ran the command");
+    }
+    let said = [
+        "only found in the current directory",
+        "--config ./api-key-lb.json",
+    ];
+    home.run(&["check"], &[]).is(2).says(&said);
+    home.run(&["start"], &[]).is(1).says(&said);
+    let named = ["config", "check", "--config", "./api-key-lb.json"];
+    home.run(&named, &[]).is(0);
+    assert!(ran.exists(), "named, it is run");
+    fs::remove_file(&ran).unwrap();
+    let named = [("API_KEY_LB_CONFIG", "api-key-lb.json")];
+    home.run(&["config", "check"], &named).is(0);
+    assert!(ran.exists(), "named by the variable, it is run");
+}
+
+#[test]
+fn a_named_file_in_the_current_directory_is_passed_on_to_whoever_follows() {
+    let mock = mock(1);
+    let home = Home::new();
+    let port = free_port();
+    let text =
+        json!({"port": port, "target": mock.url(), "keys": [format!("cmd:echo {}", key(1))]});
+    home.write("cwd/api-key-lb.json", &text.to_string());
+    let named = ["--config", "./api-key-lb.json"];
+    home.run(&["start", "--detach", named[0], named[1]], &[])
+        .is(0);
+    home.run(&["restart"], &[]).is(0);
+    home.run(&["reload"], &[]).is(0);
+    home.run(&["stop"], &[]).is(0);
+}
+
+#[test]
+fn who_looks_at_a_proxy_runs_no_command_for_its_token() {
+    let mock = mock(1);
+    let home = Home::new();
+    let runs = home.path("runs");
+    let token = format!("cmd:echo >> {}; echo a-long-random-text", runs.display());
+    home.write_config(&json!({"target": mock.url(), "keys": [key(1)], "client_tokens": [token]}));
+    let proxy = Proxy::start_in(&home, &["start"], &[]);
+    proxy.announced();
+    proxy.get(MODELS).is(401);
+    let count = || fs::read(&runs).unwrap().len();
+    let before = count();
+    let port = proxy.port.to_string();
+    let run = |args: &[&str]| home.run(&[args, &["--port", &port]].concat(), &[]);
+    run(&["status"]).is(0).says(&["key-1"]);
+    run(&["status", "--json"]).is(0).says(&["\"totals\""]);
+    run(&["keys", "list"]).is(0).says(&["as the proxy on port"]);
+    run(&["usage"]);
+    run(&["dashboard", "--print"]).is(0).says(&["#token="]);
+    run(&["logs"]);
+    run(&["why", "aaaaaaaaaaaa"]).says(&["no request"]);
+    assert_eq!(count(), before);
+    run(&["reload"]).is(0);
+    assert_eq!(count(), before + 1, "the proxy itself asks again");
+    run(&["stop"]).is(0);
+    assert_eq!(count(), before + 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_does_not_outlive_a_start_that_is_interrupted() {
+    let home = Home::new();
+    let pid = home.path("pid");
+    let command = format!(
+        "cmd:echo $$ > {}.new; mv {0}.new {0}; sleep 300",
+        pid.display()
+    );
+    home.write_config(&json!({"target": "http://127.0.0.1:9", "keys": [command]}));
+    let mut child = home.command(&["start"], &[]).spawn().unwrap();
+    eventually("it runs", || pid.exists());
+    let number = fs::read_to_string(&pid).unwrap();
+    crate::restart::signal(child.id().into(), "INT");
+    child.wait().unwrap();
+    let alive = || {
+        fs::read_to_string(format!("/proc/{}/stat", number.trim()))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    eventually("the command has ended", || !alive());
+}
+
 #[test]
 fn a_command_is_added_with_its_key_shown_nowhere() {
     let mock = mock(2);

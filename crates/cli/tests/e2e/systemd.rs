@@ -220,20 +220,14 @@ fn systemd_hears_of_readiness_reloads_the_next_process_and_the_end() {
     eventually("it ends", || !runs(new));
 }
 
-#[test]
-fn sockets_that_systemd_has_opened_are_used_instead_of_others() {
-    let mock = mock(1);
-    let home = Home::new();
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    home.write_config(&config(&mock.url(), 1, json!({"port": free_port()})));
+/// Starts it with a socket that is open already, as systemd does.
+fn with_socket(home: &Home, listener: &std::net::TcpListener) -> Running {
     // The shell makes its standard input the first socket after the standard streams.
-    let program = env!("CARGO_BIN_EXE_api-key-lb");
-    let command = home.command(&[], &[("LISTEN_FDS", "1")]);
     let line = "exec 3<&0 0</dev/null; LISTEN_PID=$$ exec \"$0\" start";
-    let mut with_socket = Command::new("sh");
-    with_socket
-        .args(["-c", line, program])
+    let command = home.command(&[], &[("LISTEN_FDS", "1")]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", line, env!("CARGO_BIN_EXE_api-key-lb")])
         .env_clear()
         .envs(
             command
@@ -246,7 +240,41 @@ fn sockets_that_systemd_has_opened_are_used_instead_of_others() {
         )))
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut child = Running(with_socket.spawn().unwrap());
+    Running(shell.spawn().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_tells_a_key_does_not_inherit_the_sockets() {
+    let mock = mock(1);
+    let home = Home::new();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let open = home.path("open");
+    let command = format!(
+        "cmd:ls -l /proc/self/fd > {}; echo sk-mock-1",
+        open.display()
+    );
+    home.write_config(&json!({"target": mock.url(), "port": port, "keys": [command]}));
+    let _child = with_socket(&home, &listener);
+    let mut client = Client::connect(port);
+    client.send("GET", "/health", &[], b"");
+    client.read().is(200);
+    let open = fs::read_to_string(open).unwrap();
+    assert!(
+        open.contains("/proc/") && !open.contains("socket:"),
+        "{open}"
+    );
+}
+
+#[test]
+fn sockets_that_systemd_has_opened_are_used_instead_of_others() {
+    let mock = mock(1);
+    let home = Home::new();
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    home.write_config(&config(&mock.url(), 1, json!({"port": free_port()})));
+    let mut child = with_socket(&home, &listener);
     // Nobody accepts yet, and still nobody is refused.
     let mut early = Client::connect(port);
     early.send("GET", MODELS, &[], b"");

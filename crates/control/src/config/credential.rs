@@ -93,10 +93,11 @@ pub fn shown(text: &str) -> String {
 pub(crate) struct Told(BTreeMap<(String, PathBuf), Result<Secret, String>>);
 
 impl Told {
-    /// Runs whatever `wanted` needs, all at the same time.
+    /// Runs whatever `wanted` needs, all at the same time. `refusal` says why the file's commands are not run.
     pub(crate) fn fetch<'s>(
         wanted: impl Iterator<Item = &'s Sourced<String>>,
         env: &Environment,
+        refusal: Option<&str>,
     ) -> Self {
         let mut open: Vec<(String, PathBuf, &Place)> = Vec::new();
         for given in wanted {
@@ -116,7 +117,7 @@ impl Told {
                     while let Some((text, base, place)) =
                         open.get(next.fetch_add(1, Ordering::Relaxed))
                     {
-                        let answer = tell(text, base, place, env);
+                        let answer = tell(text, base, (place, refusal), env);
                         let mut told = told
                             .lock()
                             .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -141,17 +142,16 @@ impl Told {
 }
 
 /// Runs the program for one secret.
-fn tell(text: &str, base: &Path, place: &Place, env: &Environment) -> Result<Secret, String> {
+fn tell(
+    text: &str,
+    base: &Path,
+    (place, refusal): (&Place, Option<&str>),
+    env: &Environment,
+) -> Result<Secret, String> {
     match Source::of(text) {
         Source::Command(line) => {
-            if let Place::File { path, .. } = place
-                && permission::everybody_can_write(path)
-            {
-                return Err(format!(
-                    "every user of this machine can write `{path}` and so have commands run as you; \
-                     run: chmod 600 '{path}'",
-                    path = path.display()
-                ));
+            if let (Place::File { .. }, Some(refusal)) = (place, refusal) {
+                return Err(refusal.to_owned());
             }
             let mut command = program::shell(line, env);
             if base.is_dir() {

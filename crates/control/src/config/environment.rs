@@ -15,6 +15,8 @@ pub struct Flags {
     pub port: Option<u16>,
     /// `--config`: the file to read, which then must exist.
     pub config: Option<PathBuf>,
+    /// Whether nobody has named that file: it was found in the current directory, and runs no commands.
+    pub found: bool,
     /// `--host`: comma-separated IP addresses to listen on.
     pub host: Option<String>,
     /// `--workers`: number of worker threads.

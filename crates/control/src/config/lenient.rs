@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::credential::Told;
-use super::finding::Findings;
-use super::settings::{client_tokens, limits, timing, usage_days};
+use super::credential::{Source, Told};
+use super::finding::{Findings, Place};
+use super::settings::{client_tokens, limits, listen, timing, usage_days};
 use super::sheet::{self, Sheet, number};
 use super::{
     Config, ConfigError, Contact, DEFAULT_PORT, Environment, Flags, document, find_file, network,
@@ -37,20 +37,40 @@ impl Config {
             .scalars
             .get("port")
             .and_then(|port| usable(&port.value));
+        // Whose file it is decides what it may have read, and where that is sent.
+        let is_trusted = sheet.refusal.is_none();
+        if !is_trusted {
+            sheet.lists.remove("host");
+        }
         sheet.overlay(flags, env);
         let port = sheet
             .scalars
             .get("port")
             .and_then(|port| usable(&port.value));
         let (hosts, _) = network::hosts(&sheet.list("host"), &mut ignored);
-        let tokens = sheet.list("client_tokens");
-        let told = Told::fetch(tokens.iter(), env);
+        let mut tokens = sheet.list("client_tokens");
+        tokens.retain(|token| {
+            is_trusted
+                || !matches!(token.place, Place::File { .. })
+                || matches!(Source::of(token.value.trim()), Source::Literal(_))
+        });
+        // Nothing is run to look at a proxy: it lets its user in without.
+        let told = Told::default();
         Contact {
             drain_timeout: timing(&sheet, &mut ignored).drain_timeout,
             port: port.or(in_file).unwrap_or(DEFAULT_PORT),
             hosts,
             client_tokens: client_tokens(&tokens, (env, &told), &mut ignored),
         }
+    }
+
+    /// Whether file, flags and variables say where the instance is. Nothing is run for it.
+    pub fn says_where(flags: &Flags, env: &Environment) -> bool {
+        let mut findings = Findings::default();
+        if let Some((_, mut sheet)) = Self::read(flags, env, &mut findings) {
+            let _ = listen(&mut sheet, &mut findings);
+        }
+        findings.problems.is_empty()
     }
 
     /// For how long a store keeps things. Works without keys, as whoever looks at a store needs

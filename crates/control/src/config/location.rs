@@ -25,6 +25,11 @@ pub struct Location {
 }
 
 impl Location {
+    /// Whether it was only found in the current directory.
+    pub fn is_of_current_directory(&self, env: &Environment) -> bool {
+        self.named_by.is_none() && self.path == env.cwd.join(LOCAL_FILE)
+    }
+
     /// The file a person named, whether it exists or not.
     fn named(flags: &Flags, env: &Environment) -> Option<Self> {
         let (text, place) = match &flags.config {
@@ -96,6 +101,20 @@ pub fn find_file(flags: &Flags, env: &Environment) -> Result<Option<Location>, P
 /// reading it says why.
 fn exists(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
+}
+
+/// Why commands in the file at `path` are not run: it only lies in the current directory, where somebody
+/// else's may lie too, such as that of a repository.
+pub(crate) fn unnamed(path: &Path, flags: &Flags, env: &Environment) -> Option<String> {
+    let is_named = flags.config.is_some() || env.var(FILE_VARIABLE).is_some();
+    let is_found = flags.found || (!is_named && path == env.cwd.join(LOCAL_FILE));
+    is_found.then(|| {
+        format!(
+            "commands in a file that was only found in the current directory are not run, since anybody may \
+             have put it there; if it is yours, name it: `--config ./{LOCAL_FILE}`, or {FILE_VARIABLE}={}",
+            path.display()
+        )
+    })
 }
 
 /// That there is no key, and each way to give one.

@@ -29,6 +29,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -153,7 +154,10 @@ impl Config {
     /// As [`Self::load`].
     pub fn of_text(path: &Path, text: &str, env: &Environment) -> Result<Self, ConfigError> {
         let mut findings = Findings::default();
-        let sheet = parse_file(path, text, &mut findings);
+        let mut sheet = parse_file(path, text, &mut findings);
+        if let Some(sheet) = &mut sheet {
+            sheet.refusal = refusal_at(path);
+        }
         let config = sheet.and_then(|sheet| Self::assemble(Some(path), sheet, env, &mut findings));
         Self::found(config, findings)
     }
@@ -174,6 +178,7 @@ impl Config {
             let keys = std::mem::take(&mut sheet.keys);
             sheet.overlay(flags, env);
             sheet.keys = keys;
+            sheet.refusal = location::unnamed(path, flags, env).or_else(|| refusal_at(path));
             Self::assemble(Some(path), sheet, env, &mut findings)
         });
         Self::found(config, findings)
@@ -209,6 +214,12 @@ impl Config {
             Some(path) => read_file(path, findings)?,
             None => Sheet::default(),
         };
+        if let Some(unnamed) = file
+            .as_ref()
+            .and_then(|path| location::unnamed(path, flags, env))
+        {
+            sheet.refusal = Some(unnamed);
+        }
         sheet.overlay(flags, env);
         Some((file, sheet))
     }
@@ -224,7 +235,8 @@ impl Config {
         let log_settings = log_settings(&sheet, findings);
         let prices = Arc::new(prices::prices(&sheet.prices));
         let given = sheet.scalars.get("otlp");
-        let otlp = otlp::otlp(sheet.otlp.as_ref(), given, env, findings);
+        let source = (env, sheet.refusal.as_deref());
+        let otlp = otlp::otlp(sheet.otlp.as_ref(), given, source, findings);
         let ca_file = ca_file(&sheet, env, findings);
         let timing = timing(&sheet, findings);
         let limits = limits(&sheet, findings);
@@ -238,7 +250,7 @@ impl Config {
             .and_then(|workers| usize::try_from(workers).ok())
             .unwrap_or_else(default_workers);
         let listen = listen(&mut sheet, findings);
-        let told = Told::fetch(secrets(&sheet), env);
+        let told = Told::fetch(secrets(&sheet), env, sheet.refusal.as_deref());
         let guard = guard(&mut sheet, &listen, (env, &told), findings);
 
         let mut builder = PoolBuilder::new(env, &told);
@@ -289,9 +301,9 @@ fn read_file(path: &Path, findings: &mut Findings) -> Option<Sheet> {
             path.display()
         )
     };
-    let text = match std::fs::read(path).map(String::from_utf8) {
-        Ok(Ok(text)) => text,
-        Ok(Err(_)) => {
+    let (text, refusal) = match read_with_refusal(path) {
+        Ok((Ok(text), refusal)) => (text, refusal),
+        Ok((Err(_), _)) => {
             findings.problem_nowhere(unreadable(&"it is not UTF-8 text"));
             return None;
         }
@@ -303,7 +315,25 @@ fn read_file(path: &Path, findings: &mut Findings) -> Option<Sheet> {
     if let Some(warning) = permission::warning(path, "your keys") {
         findings.note(NoteLevel::Warning, warning);
     }
-    parse_file(path, &text, findings)
+    let mut sheet = parse_file(path, &text, findings)?;
+    sheet.refusal = refusal;
+    Some(sheet)
+}
+
+/// What the file says, and why its commands are not run: of the very file that was read.
+fn read_with_refusal(
+    path: &Path,
+) -> io::Result<(Result<String, std::string::FromUtf8Error>, Option<String>)> {
+    let mut file = std::fs::File::open(path)?;
+    let refusal = permission::objection(path, &file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((String::from_utf8(bytes), refusal))
+}
+
+/// Why the commands of the file at `path` are not run; one that is to be written yet has no such reason.
+fn refusal_at(path: &Path) -> Option<String> {
+    permission::objection(path, &std::fs::metadata(path).ok()?)
 }
 
 /// What the file says; `None` after a problem that leaves nothing of it.

@@ -167,11 +167,12 @@ fn headers(field: &Field, node: Node, findings: &mut Findings) -> Vec<(String, S
     headers
 }
 
-/// Checked; `None` if nothing is to be exported, or after a problem. `given` is the variable.
+/// Checked; `None` if nothing is to be exported, or after a problem. `given` is the variable; `refusal` says why
+/// the file's commands are not run.
 pub(super) fn otlp(
     entry: Option<&OtlpEntry>,
     given: Option<&Sourced<String>>,
-    env: &Environment,
+    (env, refusal): (&Environment, Option<&str>),
     findings: &mut Findings,
 ) -> Option<Otlp> {
     let none = OtlpEntry::default();
@@ -205,7 +206,7 @@ pub(super) fn otlp(
         .iter()
         .map(|(name, value)| (name.as_str(), Given::of(value)))
         .collect();
-    let told = Told::fetch(given.iter().map(|(_, given)| &given.value), env);
+    let told = Told::fetch(given.iter().map(|(_, given)| &given.value), env, refusal);
     let headers: Vec<_> = given
         .iter()
         .filter_map(|(name, value)| header(name, value, (env, &told), findings))

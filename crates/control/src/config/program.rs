@@ -13,6 +13,9 @@ use super::environment::Environment;
 
 /// How long a program may take: password managers ask a server, and people wait for the start.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Waits until nobody is there any more, and then ends the process group.
+#[cfg(unix)]
+const GUARD: &str = "read -r line; kill -s KILL -- \"-$1\"";
 /// How often one looks whether a program that has said everything has ended.
 const POLL: Duration = Duration::from_millis(2);
 /// The most bytes it may say; more is surely no key.
@@ -128,7 +131,10 @@ pub(crate) fn output(mut command: Command, input: Option<Secret>) -> Result<Secr
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let deadline = Instant::now() + LIMIT;
-    let mut running = Running(command.spawn().map_err(ProgramError::Start)?);
+    let child = command.spawn().map_err(ProgramError::Start)?;
+    #[cfg(unix)]
+    let _guard = Guard::of(child.id());
+    let mut running = Running(child);
     let child = &mut running.0;
     if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
         // One that does not read it says itself what is wrong.
@@ -158,6 +164,39 @@ pub(crate) fn output(mut command: Command, input: Option<Secret>) -> Result<Secr
         status,
         said: complaint(&String::from_utf8_lossy(&said), &told),
     })
+}
+
+/// Ends a program and all it has started when this process ends, however that may be: what has a process group
+/// of its own hears nothing of a Ctrl-C. A shell waits for a pipe to close that this process alone holds open.
+#[cfg(unix)]
+struct Guard(Child);
+
+#[cfg(unix)]
+impl Guard {
+    /// `None` if there is no shell; then nothing is lost but this.
+    fn of(program: u32) -> Option<Self> {
+        use std::os::unix::process::CommandExt as _;
+        Command::new("/bin/sh")
+            .args(["-c", GUARD, "sh", &program.to_string()])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .ok()
+            .map(Self)
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // `wait` would close the pipe first, and have it do its work.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 /// A program that is ended, with everything it has started, once nobody waits for it any more.

@@ -52,6 +52,8 @@ pub(crate) struct Sheet {
     pub(crate) otlp: Option<OtlpEntry>,
     /// Whether keys were given in a form that could not be read, which has been said.
     pub(crate) keys_unread: bool,
+    /// Why the commands that the file names are not run, if they are not.
+    pub(crate) refusal: Option<String>,
 }
 
 impl Sheet {

@@ -185,6 +185,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
         target: Some("https://flag.example".into()),
         port: Some(1),
         config: None,
+        found: false,
         host: Some("127.0.0.1".into()),
         workers: Some(1),
         log: Some("requests".into()),

@@ -84,7 +84,7 @@ fn lists_of_a_disabled_key_are_those_of_the_first_one() {
 #[test]
 fn commands_tell_keys_and_tokens_where_the_file_is_and_disabled_ones_do_not_run() {
     let world = World::with_file(&format!(
-        r#"{{{URL}, "client_tokens": ["cmd:echo a-long-random-text"],
+        r#"{{{URL}, "client_tokens": ["cmd:echo >> asked; echo a-long-random-text", "another-long-text"],
             "keys": ["cmd:cat told", "cmd:cat told", {{"key": "cmd:touch ran; echo x", "disabled": true}}]}}"#
     ));
     std::fs::write(world.home_file().with_file_name("told"), "sk-told\n").unwrap();
@@ -98,8 +98,34 @@ fn commands_tell_keys_and_tokens_where_the_file_is_and_disabled_ones_do_not_run(
     );
     assert_eq!(config.disabled[0].shown, "cmd:...");
     assert!(!world.home_file().with_file_name("ran").exists());
+    // Who only looks at a proxy runs nothing.
     let contact = Config::contact_lenient(&world.flags, &world.env);
+    assert_eq!(contact.client_tokens.len(), 1);
+    assert_eq!(contact.client_tokens[0].expose(), "another-long-text");
+    let asked = world.home_file().with_file_name("asked");
+    assert_eq!(std::fs::read(asked).unwrap().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_write_says_neither_what_is_read_nor_where_it_is_sent() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::with_file(
+        r#"{"client_tokens": ["env:MINE", "a-long-random-text"], "host": "127.0.0.2", "port": 4600}"#,
+    )
+    .var("MINE", "planted");
+    let contact = || Config::contact_lenient(&world.flags, &world.env);
+    assert_eq!(contact().client_tokens.len(), 2);
+    assert_eq!(contact().hosts[0].to_string(), "127.0.0.2");
+    let mode = std::fs::Permissions::from_mode(0o666);
+    std::fs::set_permissions(world.home_file(), mode).unwrap();
+    let contact = contact();
+    assert_eq!(contact.client_tokens.len(), 1);
     assert_eq!(contact.client_tokens[0].expose(), "a-long-random-text");
+    assert_eq!(
+        (contact.hosts[0].to_string(), contact.port),
+        ("127.0.0.1".into(), 4600)
+    );
 }
 
 #[cfg(unix)]
