@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_key_lb_mock::Fault;
+use api_key_lb_mock::{ANY_KEY, Fault};
 use serde_json::json;
 
 use crate::support::{Proxy, chat, config, eventually, key, mock};
@@ -34,9 +34,18 @@ fn sum(proxy: &Proxy, beginning: &str) -> f64 {
 fn what_clients_asked_is_counted_once_and_what_is_ours_not_at_all() {
     let mock = mock(2);
     let proxy = Proxy::start(config(&mock.url(), 2, json!({})));
-    mock.fault(Fault::on(key(1)).times(1).status(429));
+    // Which key the first session gets is decided by its id and the port of the mock.
+    let throttle = Fault::on(ANY_KEY).times(1).status(429);
+    mock.fault(throttle.header("retry-after", "300"));
+    let mut throttled = "";
     for number in 0..4 {
-        proxy.turn(&format!("s{number}"), &chat("hi")).is(200);
+        let reply = proxy.turn(&format!("s{number}"), &chat("hi"));
+        let served = reply.is(200).header("x-lb-key");
+        throttled = if served == Some("key-1") {
+            "key-2"
+        } else {
+            "key-1"
+        };
         proxy.health();
         proxy.get("/_lb/");
         proxy.get("/_lb/state");
@@ -45,11 +54,14 @@ fn what_clients_asked_is_counted_once_and_what_is_ours_not_at_all() {
         sum(&proxy, "api_key_lb_requests_total") >= 4.0
     });
     let all = series(&proxy);
-    let of = |name: &str| all.get(name).copied().unwrap_or(-1.0);
+    let of = |name: &str| {
+        let name = name.replace("@KEY@", throttled);
+        all.get(&name).copied().unwrap_or(-1.0)
+    };
     assert_eq!(sum(&proxy, "api_key_lb_requests_total"), 4.0, "{all:?}");
     assert_eq!(sum(&proxy, "api_key_lb_attempts_total"), 5.0, "{all:?}");
     assert_eq!(
-        of("api_key_lb_throttles_total{pool=\"default\",key=\"key-1\"}"),
+        of("api_key_lb_throttles_total{pool=\"default\",key=\"@KEY@\"}"),
         1.0
     );
     assert_eq!(
@@ -61,10 +73,10 @@ fn what_clients_asked_is_counted_once_and_what_is_ours_not_at_all() {
         1.0
     );
     assert_eq!(
-        of("api_key_lb_key_state{pool=\"default\",key=\"key-1\",state=\"cooling\"}"),
+        of("api_key_lb_key_state{pool=\"default\",key=\"@KEY@\",state=\"cooling\"}"),
         1.0
     );
-    assert!(of("api_key_lb_key_cooldown_seconds{pool=\"default\",key=\"key-1\"}") > 0.0);
+    assert!(of("api_key_lb_key_cooldown_seconds{pool=\"default\",key=\"@KEY@\"}") > 0.0);
     assert_eq!(of("api_key_lb_sessions"), 4.0);
     assert_eq!(of("api_key_lb_facts_dropped_total"), 0.0);
 }
