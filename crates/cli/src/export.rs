@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::management::Sources;
 use crate::printer::Printer;
+use crate::priority;
 
 /// How long a receiver may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -107,6 +108,7 @@ impl Export {
         let thread = std::thread::Builder::new()
             .name("export".to_owned())
             .spawn(move || {
+                priority::give_way();
                 run_on(runtime, |runtime| sender.run(runtime, &Poster::new(prober)));
             })?;
         Ok(Self {

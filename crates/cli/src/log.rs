@@ -17,6 +17,7 @@ use api_key_lb_engine::State;
 use crate::live::Live;
 use crate::management::Observer;
 use crate::printer::Printer;
+use crate::priority;
 
 /// Pause after a batch: under load at most 20 wakeups and writes a second.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
@@ -48,7 +49,8 @@ impl Log {
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
-                print_until(&ended, &state, &live, tally.as_deref(), &observer, printer)
+                priority::give_way();
+                print_until(&ended, &state, &live, tally.as_deref(), &observer, printer);
             })?;
         Ok(Self { end, thread })
     }

@@ -24,6 +24,7 @@ mod output;
 mod overview;
 mod pasted;
 mod printer;
+mod priority;
 mod prompt;
 mod reload;
 mod render;

@@ -14,6 +14,7 @@ use api_key_lb_control::ledger;
 use api_key_lb_core::Moment;
 
 use crate::printer::{self, Level};
+use crate::priority;
 
 use rotation::LogFile;
 pub(crate) use rotation::{numbered, shift};
@@ -76,7 +77,10 @@ impl Output {
         follow(settings);
         std::thread::Builder::new()
             .name("output".to_owned())
-            .spawn(move || write_until_the_end(file.map(LogFile::new)))?;
+            .spawn(move || {
+                priority::give_way();
+                write_until_the_end(file.map(LogFile::new));
+            })?;
         Ok(Self(()))
     }
 }

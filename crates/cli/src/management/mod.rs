@@ -33,6 +33,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::admin::{Admin, WHY_PATH, refuse};
+use crate::priority;
 
 use events::Events;
 
@@ -153,6 +154,7 @@ impl Management {
             .name("management".to_owned())
             .spawn(move || match runtime() {
                 Ok(runtime) => {
+                    priority::give_way();
                     let _ = ready.send(Ok(()));
                     let events = Events::new(sources, heard, ends);
                     runtime.block_on(serve(Rc::new(events), waiting));
